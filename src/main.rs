@@ -1,0 +1,3 @@
+//! The `zia-mcp` command.
+
+fn main() {}

@@ -1,0 +1,15 @@
+//! Words without I/O that every room shares.
+
+mod actor;
+mod clock;
+mod ids;
+mod operation;
+mod permit;
+mod user;
+
+pub use actor::{Actor, Caller, Channel};
+pub use clock::Clock;
+pub use ids::{CaptureId, Digest, OperationId, UserId, canonical_json};
+pub use operation::{Action, Operation, State};
+pub use permit::{SendPermit, Write};
+pub use user::{Email, EmailError, Named, User, UserRef, UserRefError};

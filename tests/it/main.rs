@@ -1,0 +1,12 @@
+//! Integration tests: the sandbox tenant over real HTTP, the rooms against it, the real binary.
+
+#[cfg(test)]
+mod front;
+#[cfg(test)]
+mod sandbox;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod zia;
