@@ -1,0 +1,70 @@
+//! The tenant's groups and departments.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::table::folded;
+
+/// An id and a name, as users refer to groups and departments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedId {
+    /// The ZIA id.
+    pub id: u64,
+    /// The name, which is not always unique.
+    pub name: String,
+}
+
+/// A group or a department as the vendor writes it (zia-facts §3.3, §3.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Unit {
+    pub(super) id: u64,
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idp_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) comments: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) is_system_defined: Option<bool>,
+}
+
+/// All groups, or all departments, in name order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Units {
+    order: Vec<u64>,
+    by_id: HashMap<u64, Unit>,
+}
+
+/// Who belongs where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Org {
+    pub(super) groups: Units,
+    pub(super) departments: Units,
+}
+
+impl Units {
+    pub(super) fn new(units: Vec<Unit>) -> Self {
+        let by_id: HashMap<u64, Unit> = units.into_iter().map(|unit| (unit.id, unit)).collect();
+        let mut order: Vec<u64> = by_id.keys().copied().collect();
+        order.sort_by_cached_key(|id| (by_id.get(id).map(|unit| folded(&unit.name)), *id));
+        Self { order, by_id }
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Unit> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn name(&self, id: u64) -> Option<&str> {
+        self.get(id).map(|unit| unit.name.as_str())
+    }
+
+    pub(super) fn named(&self, id: u64) -> Option<NamedId> {
+        self.name(id).map(|name| NamedId { id, name: name.to_owned() })
+    }
+
+    /// All, in name order whatever the case (zia-facts §3.2).
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Unit> {
+        self.order.iter().filter_map(|id| self.by_id.get(id))
+    }
+}
