@@ -1,1 +1,132 @@
-//! To be built.
+//! What the server remembers.
+//!
+//! Operations, approvals, sends, captures and the audit trail, in one SQLite database in the
+//! state directory. Several processes on one host may share it. Whatever a person could read
+//! (names, addresses, comments, who asked) is sealed; it is found again by keyed digests only.
+//! A change and its audit record are one transaction.
+
+mod approvals;
+mod audit;
+mod captures;
+mod engine;
+mod error;
+mod files;
+mod keys;
+mod nonces;
+mod operations;
+mod queries;
+mod schema;
+mod sends;
+#[cfg(test)]
+mod tests;
+mod vault;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+pub use approvals::{Approval, ApprovalRecord};
+pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
+pub use captures::{CaptureInfo, NewCapture};
+pub use error::StoreError;
+pub use operations::NewOperation;
+pub use queries::{SubjectKey, Which};
+pub use sends::{MAX_SENDS, Permit, SendOutcome};
+
+use crate::model::{Clock, Digest};
+use engine::{Engine, bounded};
+use vault::Vault;
+
+/// Where the store and its key live.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The state directory; made with mode 0700 if it is missing.
+    pub state_dir: PathBuf,
+    /// The key file; `key` in the state directory if `None`.
+    pub key_file: Option<PathBuf>,
+}
+
+/// The store; a cheap handle.
+///
+/// Every call answers within two seconds, or with [`StoreError::Unavailable`]. A write that fails
+/// so may still have been made: read again before acting on it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    vault: Vault,
+    clock: Clock,
+}
+
+impl Store {
+    /// Opens the store, making directory, key and schema at the first start.
+    ///
+    /// # Errors
+    /// `Insecure` if others could read the directory, the key or the database; `WrongKey` if the
+    /// key is missing beside existing data or is another one; `NewerSchema`; `Corrupt`;
+    /// `Unavailable`.
+    pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        let dir = files::state_dir(&settings.state_dir)?;
+        let _starting = files::lock(&dir).await?;
+        let database = dir.path.join(engine::DATABASE);
+        let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
+        let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
+        let engine = Engine::open(&dir).await?;
+        bounded(schema::migrate(&engine, &vault)).await?;
+        Ok(Self(Arc::new(Inner { engine, vault, clock })))
+    }
+
+    /// A key of its own for each label, from the key file; stays the same for a store's life.
+    pub fn derived_key(&self, label: &str) -> Zeroizing<[u8; 32]> {
+        self.0.vault.derived(label)
+    }
+
+    /// The keyed digest of an address, case aside.
+    pub fn email_digest(&self, email: &str) -> Digest {
+        self.0.vault.digest("email", email.to_lowercase().as_bytes())
+    }
+
+    /// Checks that a record can be written to disk now.
+    ///
+    /// # Errors
+    /// `Insecure` or `Unavailable`, within two seconds.
+    pub async fn health(&self) -> Result<(), StoreError> {
+        bounded(self.0.engine.probe(self.now().as_microsecond())).await
+    }
+
+    /// Reads the whole database and checks its structure; slow on a large one.
+    ///
+    /// # Errors
+    /// `Corrupt` if a page is damaged; `Unavailable`.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.0.engine.check().await
+    }
+
+    /// Waits for running calls and closes the database; the handle is of no use afterwards.
+    pub async fn close(&self) {
+        self.0.engine.close().await;
+    }
+
+    /// Now, in the microseconds that the store keeps.
+    fn now(&self) -> Timestamp {
+        whole_micros(self.0.clock.now())
+    }
+}
+
+/// A time without the nanoseconds, which are not stored.
+fn whole_micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+/// A stored time.
+fn time(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(micros).map_err(|_| StoreError::Corrupt)
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}

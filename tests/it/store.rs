@@ -1,1 +1,131 @@
-//! To be built.
+//! The store on a real disk.
+
+mod audit;
+mod captures;
+mod faults;
+mod nonces;
+mod operations;
+mod places;
+mod secrecy;
+mod sends;
+mod sharing;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use zia_mcp::{
+    model::{Action, Actor, Channel, Clock, Digest, Operation, State, UserId},
+    store::{Approval, AuditEntry, CaptureInfo, NewCapture, NewOperation, Settings, Store, StoreError},
+};
+
+const TENANT: &str = "zscalertwo.net/4711";
+const RAW: &[u8] = br#"{"id":42,"name":"Jane Doe","email":"jane@example.com","unknownField":[1,2]}"#;
+
+/// A state directory of its own, with a clock to steer.
+struct Home {
+    tmp: TempDir,
+    micros: Arc<AtomicI64>,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { tmp: TempDir::new().unwrap(), micros: Arc::new(AtomicI64::new(1_800_000_000_000_000)) }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { state_dir: self.tmp.path().join("state"), key_file: None }
+    }
+
+    fn clock(&self) -> Clock {
+        let micros = self.micros.clone();
+        Clock::from_fn(move || Timestamp::from_microsecond(micros.load(Ordering::SeqCst)).unwrap())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    async fn try_open(&self) -> Result<Store, StoreError> {
+        Store::open(&self.settings(), self.clock()).await
+    }
+
+    async fn open(&self) -> Store {
+        self.try_open().await.unwrap()
+    }
+
+    /// What an insider with the database file could do.
+    async fn raw_sql(&self, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.settings().state_dir.join("store.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    fn new_operation(&self, action: Action, state: State, subject: Option<UserId>) -> NewOperation {
+        NewOperation {
+            tenant: TENANT.into(),
+            action,
+            actor: actor(),
+            state,
+            arguments: Digest::of(b"arguments"),
+            subject,
+            expires_at: self.now() + SignedDuration::from_mins(15),
+            details: details(),
+        }
+    }
+
+    /// A deprovision that waits for a person, with its capture.
+    async fn awaiting(&self, store: &Store) -> Operation {
+        let new = self.new_operation(Action::DeprovisionUser, State::Awaiting, Some(user(42)));
+        let op = store.create_operation(new, entry()).await.unwrap();
+        capture(store, &op, RAW).await;
+        op
+    }
+
+    /// A deprovision that may be carried out.
+    async fn approved(&self, store: &Store) -> Operation {
+        let op = self.awaiting(store).await;
+        store.approve(&op, approval(), details(), entry()).await.unwrap()
+    }
+}
+
+async fn capture(store: &Store, op: &Operation, raw: &[u8]) -> CaptureInfo {
+    let new = NewCapture {
+        tenant: TENANT,
+        operation: op.id.clone(),
+        user_id: user(42),
+        email: "jane@example.com",
+        raw,
+    };
+    store.capture(new, entry()).await.unwrap()
+}
+
+fn user(id: i64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+fn actor() -> Actor {
+    Actor { caller: "local".into(), client: "a client 1.0".into(), channel: Channel::Stdio }
+}
+
+fn approval() -> Approval {
+    Approval { by: "Olga Approver".into(), channel: "form".into(), digest: Digest::of(b"seen") }
+}
+
+fn details() -> Value {
+    json!({"user": {"name": "Jane Doe", "email": "jane@example.com"}, "notes": []})
+}
+
+fn entry() -> AuditEntry {
+    AuditEntry::new("test.event").with("field", "value")
+}

@@ -1,0 +1,218 @@
+//! Captures: a user as ZIA gave it, before a change.
+
+use jiff::Timestamp;
+use sqlx::FromRow;
+use zeroize::Zeroizing;
+
+use super::{
+    AuditEntry, Store, StoreError,
+    audit::Subject,
+    engine::{Db, Tx, bounded},
+    time,
+    vault::Place,
+};
+use crate::model::{CaptureId, Digest, Operation, OperationId, UserId};
+
+/// What a capture is made from.
+#[derive(Clone)]
+pub struct NewCapture<'a> {
+    /// The tenant of the operation.
+    pub tenant: &'a str,
+    /// The operation that needs it.
+    pub operation: OperationId,
+    /// The user.
+    pub user_id: UserId,
+    /// The user's address; kept as a keyed digest.
+    pub email: &'a str,
+    /// The object as ZIA sent it, byte by byte.
+    pub raw: &'a [u8],
+}
+
+/// A capture, without what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureInfo {
+    /// Its id.
+    pub id: CaptureId,
+    /// Its tenant.
+    pub tenant: String,
+    /// The operation that made it.
+    pub operation: OperationId,
+    /// The user.
+    pub user_id: UserId,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// SHA-256 of the raw object; sealed at rest.
+    pub digest: Digest,
+    /// Size of the raw object, in bytes.
+    pub bytes: u64,
+}
+
+/// The columns of [`Row`].
+macro_rules! columns {
+    () => {
+        "SELECT id, tenant, operation, user_id, taken_at, size, data_key FROM captures "
+    };
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    tenant: String,
+    operation: String,
+    user_id: i64,
+    taken_at: i64,
+    size: i64,
+    data_key: Vec<u8>,
+}
+
+#[derive(FromRow)]
+struct WholeRow {
+    #[sqlx(flatten)]
+    row: Row,
+    body: Vec<u8>,
+}
+
+type InfoQuery<'q> = sqlx::query::QueryAs<'q, Db, Row, super::engine::Arguments>;
+
+/// A capture and what it holds.
+type Opened = (CaptureInfo, Zeroizing<Vec<u8>>);
+
+impl Store {
+    /// Writes a capture, reads it back from disk, decrypts it and compares (I1).
+    ///
+    /// # Errors
+    /// `NotFound` if the tenant has no such operation; `Corrupt` if it does not read back as it
+    /// was; `AuditUnavailable`; `Unavailable`.
+    pub async fn capture(&self, new: NewCapture<'_>, audit: AuditEntry) -> Result<CaptureInfo, StoreError> {
+        let id = CaptureId::random();
+        bounded(async {
+            let mut tx = self.0.engine.begin().await?;
+            self.insert_capture(&mut tx, &id, &new).await?;
+            let audit = audit.with("capture", id.as_str());
+            let subject = Subject { tenant: new.tenant, operation: Some(&new.operation), actor: None };
+            self.append(&mut tx, subject, audit).await?;
+            self.0.engine.commit(tx).await
+        })
+        .await?;
+        // By another connection, which does not share the writer's page cache.
+        match self.open_capture(&id).await? {
+            Some((info, raw)) if *raw == new.raw => Ok(info),
+            _ => Err(StoreError::Corrupt),
+        }
+    }
+
+    /// Captures of one tenant or all, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn captures(&self, tenant: Option<&str>, limit: u32) -> Result<Vec<CaptureInfo>, StoreError> {
+        const SQL: &str =
+            concat!(columns!(), "WHERE tenant = COALESCE($1, tenant) ORDER BY ordinal DESC LIMIT $2");
+        self.infos(sqlx::query_as(SQL).bind(tenant).bind(i64::from(limit))).await
+    }
+
+    /// Captures of the user with this address, case aside, newest first.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn captures_of_email(&self, tenant: &str, email: &str) -> Result<Vec<CaptureInfo>, StoreError> {
+        const SQL: &str = concat!(columns!(), "WHERE tenant = $1 AND email = $2 ORDER BY ordinal DESC");
+        let digest = self.email_digest(email).as_bytes().to_vec();
+        self.infos(sqlx::query_as(SQL).bind(tenant).bind(digest)).await
+    }
+
+    /// A capture with the raw object.
+    ///
+    /// # Errors
+    /// `Corrupt` if it does not decrypt to what was captured; `Unavailable`.
+    pub async fn open_capture(&self, id: &CaptureId) -> Result<Option<Opened>, StoreError> {
+        bounded(async {
+            let row: Option<WholeRow> = sqlx::query_as("SELECT * FROM captures WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(self.0.engine.reader())
+                .await?;
+            row.map(|row| self.open_row(row)).transpose()
+        })
+        .await
+    }
+
+    /// Demands that the operation's newest capture is of this user and opens.
+    pub(super) async fn require_capture(
+        &self,
+        tx: &mut Tx,
+        op: &Operation,
+        user: UserId,
+    ) -> Result<(), StoreError> {
+        let row: Option<WholeRow> =
+            sqlx::query_as("SELECT * FROM captures WHERE operation = $1 ORDER BY ordinal DESC LIMIT 1")
+                .bind(op.id.as_str())
+                .fetch_optional(&mut **tx)
+                .await?;
+        let (info, _) = self.open_row(row.ok_or(StoreError::NotApproved)?)?;
+        if info.user_id == user && info.tenant == op.tenant { Ok(()) } else { Err(StoreError::NotApproved) }
+    }
+
+    async fn insert_capture(
+        &self,
+        tx: &mut Tx,
+        id: &CaptureId,
+        new: &NewCapture<'_>,
+    ) -> Result<(), StoreError> {
+        let sealed = self.0.vault.envelop(place(new.tenant, id.as_str(), new.user_id.get()), new.raw)?;
+        let written = sqlx::query(
+            "INSERT INTO captures (ordinal, id, tenant, operation, user_id, email, taken_at, size, data_key, body) \
+             SELECT (SELECT COALESCE(MAX(ordinal), 0) + 1 FROM captures), \
+             $1, o.tenant, o.id, $2, $3, $4, $5, $6, $7 FROM operations o WHERE o.id = $8 AND o.tenant = $9",
+        )
+        .bind(id.as_str())
+        .bind(new.user_id.get())
+        .bind(self.email_digest(new.email).as_bytes().to_vec())
+        .bind(self.now().as_microsecond())
+        .bind(i64::try_from(new.raw.len()).map_err(|_| StoreError::unavailable("a capture is too large"))?)
+        .bind(sealed.key)
+        .bind(sealed.body)
+        .bind(new.operation.as_str())
+        .bind(new.tenant)
+        .execute(&mut **tx)
+        .await?;
+        if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+    }
+
+    async fn infos(&self, query: InfoQuery<'_>) -> Result<Vec<CaptureInfo>, StoreError> {
+        bounded(async {
+            let rows = query.fetch_all(self.0.engine.reader()).await?;
+            rows.into_iter().map(|row| self.info(&row)).collect()
+        })
+        .await
+    }
+
+    fn info(&self, row: &Row) -> Result<CaptureInfo, StoreError> {
+        let (_, digest) = self.0.vault.open_key(place(&row.tenant, &row.id, row.user_id), &row.data_key)?;
+        row.info(digest)
+    }
+
+    fn open_row(&self, WholeRow { row, body }: WholeRow) -> Result<Opened, StoreError> {
+        let place = place(&row.tenant, &row.id, row.user_id);
+        let (digest, raw) = self.0.vault.unwrap(place, &row.data_key, &body)?;
+        Ok((row.info(digest)?, raw))
+    }
+}
+
+impl Row {
+    fn info(&self, digest: Digest) -> Result<CaptureInfo, StoreError> {
+        Ok(CaptureInfo {
+            id: self.id.parse().map_err(|()| StoreError::Corrupt)?,
+            tenant: self.tenant.clone(),
+            operation: self.operation.parse().map_err(|()| StoreError::Corrupt)?,
+            user_id: UserId::new(self.user_id).ok_or(StoreError::Corrupt)?,
+            taken_at: time(self.taken_at)?,
+            digest,
+            bytes: u64::try_from(self.size).map_err(|_| StoreError::Corrupt)?,
+        })
+    }
+}
+
+/// Binds a capture to its row and its user.
+fn place<'a>(tenant: &'a str, id: &'a str, user: i64) -> Place<'a> {
+    Place { purpose: "capture", tenant, row: id, version: user }
+}

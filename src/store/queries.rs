@@ -1,0 +1,203 @@
+//! Finding operations again.
+
+use super::{
+    Store, StoreError,
+    engine::bounded,
+    operations::{Row, columns},
+};
+use crate::model::{Action, Digest, Operation, OperationId, UserId};
+
+/// Which operations to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that still go on or wait for a person.
+    Open,
+    /// Verified, while `ACTIVE` was not read since: verified, activating or not active.
+    Unactivated,
+    /// All.
+    Recent,
+}
+
+/// One user, as a record of a deletion is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectKey {
+    /// By ZIA id.
+    Id(UserId),
+    /// By address, case aside.
+    Email(String),
+}
+
+/// States in which a write is known to have been done.
+macro_rules! applied {
+    () => {
+        "('verified', 'activating', 'not_active', 'done')"
+    };
+}
+
+impl Store {
+    /// One operation.
+    ///
+    /// # Errors
+    /// `Corrupt` if it cannot be unsealed; `Unavailable`.
+    pub async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
+        const SQL: &str = concat!("SELECT ", columns!(), " FROM operations o WHERE o.id = $1");
+        self.one(sqlx::query_as(SQL).bind(id.as_str())).await
+    }
+
+    /// The newest operation of this caller with equal arguments that has neither ended nor lapsed.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn joinable(
+        &self,
+        tenant: &str,
+        caller: &str,
+        action: Action,
+        arguments: &Digest,
+    ) -> Result<Option<Operation>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = $1 AND o.arguments = $2 AND o.caller = $3 AND o.action = $4 \
+             AND o.ended = 0 AND o.expires_at > $5 ORDER BY o.ordinal DESC LIMIT 1"
+        );
+        let query = sqlx::query_as(SQL)
+            .bind(tenant)
+            .bind(self.arguments_key(arguments))
+            .bind(self.caller_key(caller))
+            .bind(action.as_str())
+            .bind(self.now().as_microsecond());
+        self.one(query).await
+    }
+
+    /// The newest open operation on a user.
+    ///
+    /// One that waits for activation only (`NotActive`) does not count; an `Unknown` one does.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn open_for_subject(
+        &self,
+        tenant: &str,
+        subject: UserId,
+    ) -> Result<Option<Operation>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = $1 AND o.subject = $2 AND o.ended = 0 \
+             AND o.state <> 'not_active' ORDER BY o.ordinal DESC LIMIT 1"
+        );
+        self.one(sqlx::query_as(SQL).bind(tenant).bind(subject.get())).await
+    }
+
+    /// Operations of one tenant or all, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn operations(
+        &self,
+        tenant: Option<&str>,
+        which: Which,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        const OPEN: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = COALESCE($1, o.tenant) AND o.ended = 0 \
+             AND o.state <> 'not_active' ORDER BY o.ordinal DESC LIMIT $2"
+        );
+        const UNACTIVATED: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = COALESCE($1, o.tenant) AND o.ended = 0 \
+             AND o.state IN ('verified', 'activating', 'not_active') ORDER BY o.ordinal DESC LIMIT $2"
+        );
+        const RECENT: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = COALESCE($1, o.tenant) ORDER BY o.ordinal DESC LIMIT $2"
+        );
+        let sql = match which {
+            Which::Open => OPEN,
+            Which::Unactivated => UNACTIVATED,
+            Which::Recent => RECENT,
+        };
+        bounded(async {
+            let query = sqlx::query_as(sql).bind(tenant).bind(i64::from(limit));
+            let rows: Vec<Row> = query.fetch_all(self.0.engine.reader()).await?;
+            rows.into_iter().map(|row| self.read(row)).collect()
+        })
+        .await
+    }
+
+    /// How many undecided operations of a caller have not lapsed.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_awaiting(&self, tenant: &str, caller: &str) -> Result<u32, StoreError> {
+        let count = sqlx::query_scalar::<_, i64>(
+            "SELECT COUNT(*) FROM operations WHERE tenant = $1 AND caller = $2 AND ended = 0 \
+             AND state = 'awaiting' AND expires_at > $3",
+        )
+        .bind(tenant)
+        .bind(self.caller_key(caller))
+        .bind(self.now().as_microsecond());
+        bounded(async {
+            let count = count.fetch_one(self.0.engine.reader()).await?;
+            u32::try_from(count).map_err(|_| StoreError::Corrupt)
+        })
+        .await
+    }
+
+    /// The operation by which this server deleted a user, unless it made the user again since.
+    ///
+    /// An address is looked for in the operations' details and in their captures.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn deleted_by_us(
+        &self,
+        tenant: &str,
+        who: &SubjectKey,
+    ) -> Result<Option<Operation>, StoreError> {
+        const BY_ID: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = $1 AND o.action = 'deprovision_user' AND o.state IN ",
+            applied!(),
+            " AND o.subject = $2 AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
+             AND p.action = 'provision_user' AND p.state IN ",
+            applied!(),
+            " AND p.subject = $2 AND p.ordinal > o.ordinal) ORDER BY o.ordinal DESC LIMIT 1"
+        );
+        const BY_EMAIL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = $1 AND o.action = 'deprovision_user' AND o.state IN ",
+            applied!(),
+            " AND (o.email = $2 OR o.id IN \
+             (SELECT c.operation FROM captures c WHERE c.tenant = $1 AND c.email = $2)) \
+             AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
+             AND p.action = 'provision_user' AND p.state IN ",
+            applied!(),
+            " AND p.email = $2 AND p.ordinal > o.ordinal) ORDER BY o.ordinal DESC LIMIT 1"
+        );
+        match who {
+            SubjectKey::Id(id) => self.one(sqlx::query_as(BY_ID).bind(tenant).bind(id.get())).await,
+            SubjectKey::Email(email) => {
+                let digest = self.email_digest(email).as_bytes().to_vec();
+                self.one(sqlx::query_as(BY_EMAIL).bind(tenant).bind(digest)).await
+            }
+        }
+    }
+
+    async fn one(&self, query: RowQuery<'_>) -> Result<Option<Operation>, StoreError> {
+        bounded(async {
+            let row = query.fetch_optional(self.0.engine.reader()).await?;
+            row.map(|row| self.read(row)).transpose()
+        })
+        .await
+    }
+}
+
+type RowQuery<'q> = sqlx::query::QueryAs<'q, super::engine::Db, Row, super::engine::Arguments>;
