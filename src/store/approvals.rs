@@ -111,21 +111,15 @@ impl Store {
         first: bool,
         required: bool,
     ) -> Result<(), StoreError> {
-        let row: Option<(Vec<u8>, Option<i64>)> =
-            sqlx::query_as("SELECT sealed, used_at FROM approvals WHERE operation = $1")
-                .bind(op.id.as_str())
-                .fetch_optional(&mut **tx)
-                .await?;
-        match row {
+        let sealed: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM approvals WHERE operation = $1")
+            .bind(op.id.as_str())
+            .fetch_optional(&mut **tx)
+            .await?;
+        match sealed {
+            Some(sealed) => self.open_approval(&op.tenant, &op.id, &sealed)?,
             None if required => return Err(StoreError::NotApproved),
             None => return Ok(()),
-            Some((sealed, used_at)) => {
-                self.open_approval(&op.tenant, &op.id, &sealed)?;
-                if used_at.is_some() == first {
-                    return Err(StoreError::NotApproved);
-                }
-            }
-        }
+        };
         if !first {
             return Ok(());
         }
