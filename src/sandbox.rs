@@ -5,10 +5,40 @@
 //! against it, and goes wrong in named ways when told to. It shares nothing with the client in
 //! this crate: a wrong field name fails a test instead of agreeing with itself.
 //!
-//! A call comes in at [`gate`](self), where faults, session, limits and locks have their say, and
-//! is carried out on the one [`SandboxTenant`]. Tests in the same process use that handle; others
-//! use the control paths under `/_sandbox`, which do the same over HTTP:
-//! `GET /_sandbox/journal`, `PUT /_sandbox/faults/hang` with `{"endpoint": "DELETE /users/{id}"}`.
+//! A call comes in at `gate`, where faults, session, limits and locks have their say, and is
+//! carried out on the one `Tenant`. [`SandboxTenant`] is the handle on both, for tests in the
+//! same process.
+//!
+//! # Control paths
+//!
+//! Whoever runs the tenant as a process of its own steers it over HTTP, under `/_sandbox`.
+//! They are no part of ZIA, need no session, count against no limit and are not in the journal.
+//! Bodies and answers are JSON; a refused request answers 400 with `{"error": …}`. A request with
+//! an `Origin` header, as a web page sends it, is refused.
+//!
+//! | call | does |
+//! |---|---|
+//! | `GET /_sandbox` | status, staged changes, sessions, edit lock, clock, users |
+//! | `GET /_sandbox/journal?since=SEQ` | every call after number SEQ |
+//! | `DELETE /_sandbox/journal` | forgets calls and counters |
+//! | `GET /_sandbox/counters` | calls by endpoint, such as `"GET /users": 3` |
+//! | `GET /_sandbox/users?view=live` | all users, staged (default) or live |
+//! | `GET /_sandbox/users/ID?view=live` | one user; 404 if there is none |
+//! | `GET /_sandbox/faults` | the faults that are on |
+//! | `PUT /_sandbox/faults/NAME` | switches a fault on: its parameters, and `endpoint`, `skip`, `count` |
+//! | `DELETE /_sandbox/faults[/NAME]` | switches one off, or all |
+//! | `POST /_sandbox/foreign/stage` | another administrator stages a change that concerns no user |
+//! | `POST /_sandbox/foreign/create` | another administrator creates `{"user": {…}, "staged": false}` |
+//! | `POST /_sandbox/foreign/change` | … changes fields: `{"id": 1, "user": {…}, "staged": false}` |
+//! | `POST /_sandbox/foreign/delete` | … deletes: `{"id": 1, "staged": false}` |
+//! | `POST /_sandbox/foreign/activate` | … publishes everything that is staged |
+//! | `PUT /_sandbox/edit_lock` | … holds the edit lock: `{"ms": 5000}`, or for good |
+//! | `DELETE /_sandbox/edit_lock` | … releases it |
+//! | `DELETE /_sandbox/sessions` | ends all sessions and tokens |
+//! | `PUT /_sandbox/limits` | `{"policy": "documented"}`, `"off"` or `{"times": 10}` |
+//! | `DELETE /_sandbox/limits` | forgets the calls counted so far |
+//! | `POST /_sandbox/clock` | `{"advance_ms": 300000}` |
+//! | `PUT /_sandbox/client_key` | the public key of the OneAPI client: `{"pem": "…"}` |
 
 mod admin;
 mod assertion;
@@ -135,6 +165,17 @@ impl SandboxTenant {
     /// How many calls there were of one endpoint.
     pub fn calls(&self, endpoint: Endpoint) -> u64 {
         self.counters().get(endpoint.name()).copied().unwrap_or_default()
+    }
+
+    /// Waits until at least `count` calls of an endpoint have arrived, answered or not.
+    pub async fn arrived(&self, endpoint: Endpoint, count: u64) {
+        loop {
+            let arrival = self.shared.arrival.notified();
+            if self.calls(endpoint) >= count {
+                return;
+            }
+            arrival.await;
+        }
     }
 
     /// Forgets journal and counters; the numbers in the journal go on.

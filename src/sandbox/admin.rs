@@ -1,6 +1,5 @@
 //! Another administrator, working behind the caller's back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -110,7 +109,12 @@ impl Tenant {
         ]);
         body.extend(fields.as_object().cloned().unwrap_or_default());
         let mut row = self.replaced(&old, &read(&Value::Object(body))?)?;
-        row.email = fields.get("email").and_then(Value::as_str).map_or(row.email, Arc::from);
+        if let Some(email) = fields.get("email").and_then(Value::as_str) {
+            if self.users.by_email(email).is_some_and(|other| other.id != id) {
+                return Err(OtherAdminError(format!("another user has the address of user {id}")));
+            }
+            row.email = email.into();
+        }
         self.put_user(row, &OTHER_ADMIN.into(), "update user", Endpoint::Other);
         self.settle(id, staged)
     }

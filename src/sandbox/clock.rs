@@ -27,7 +27,7 @@ impl SandboxClock {
 
     /// Now, in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
-        self.fixed.unwrap_or_else(system_ms) + self.ahead.load(Ordering::SeqCst)
+        self.fixed.unwrap_or_else(system_ms).saturating_add(self.ahead.load(Ordering::SeqCst))
     }
 
     /// Moves the clock forward.

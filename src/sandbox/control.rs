@@ -1,32 +1,4 @@
-//! The control paths under `/_sandbox`, for what the vendor's API cannot do.
-//!
-//! They are no part of ZIA, need no session, count against no limit and are not in the journal.
-//! Bodies and answers are JSON; a refused request answers 400 with `{"error": …}`. A request with
-//! an `Origin` header, as a web page sends it, is refused.
-//!
-//! | call | does |
-//! |---|---|
-//! | `GET /_sandbox` | status, staged changes, sessions, edit lock, clock, users |
-//! | `GET /_sandbox/journal?since=SEQ` | every call after number SEQ |
-//! | `DELETE /_sandbox/journal` | forgets calls and counters |
-//! | `GET /_sandbox/counters` | calls by endpoint, such as `"GET /users": 3` |
-//! | `GET /_sandbox/users?view=live` | all users, staged (default) or live |
-//! | `GET /_sandbox/users/ID?view=live` | one user; 404 if there is none |
-//! | `GET /_sandbox/faults` | the faults that are on |
-//! | `PUT /_sandbox/faults/NAME` | switches a fault on: its parameters, and `endpoint`, `skip`, `count` |
-//! | `DELETE /_sandbox/faults[/NAME]` | switches one off, or all |
-//! | `POST /_sandbox/foreign/stage` | another administrator stages a change that concerns no user |
-//! | `POST /_sandbox/foreign/create` | another administrator creates `{"user": {…}, "staged": false}` |
-//! | `POST /_sandbox/foreign/change` | … changes fields: `{"id": 1, "user": {…}, "staged": false}` |
-//! | `POST /_sandbox/foreign/delete` | … deletes: `{"id": 1, "staged": false}` |
-//! | `POST /_sandbox/foreign/activate` | … publishes everything that is staged |
-//! | `PUT /_sandbox/edit_lock` | … holds the edit lock: `{"ms": 5000}`, or for good |
-//! | `DELETE /_sandbox/edit_lock` | … releases it |
-//! | `DELETE /_sandbox/sessions` | ends all sessions and tokens |
-//! | `PUT /_sandbox/limits` | `{"policy": "documented"}`, `"off"` or `{"times": 10}` |
-//! | `DELETE /_sandbox/limits` | forgets the calls counted so far |
-//! | `POST /_sandbox/clock` | `{"advance_ms": 300000}` |
-//! | `PUT /_sandbox/client_key` | the public key of the OneAPI client: `{"pem": "…"}` |
+//! The control paths under `/_sandbox`, whose list is in the docs of [`super`].
 
 use std::time::Duration;
 

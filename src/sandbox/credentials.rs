@@ -1,7 +1,7 @@
 //! The names and secrets that open the sandbox tenant.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -32,7 +32,7 @@ pub struct SandboxCredentials {
 impl SandboxCredentials {
     pub(super) fn draw(address: SocketAddr, seed: Option<u64>) -> Self {
         let mut random = seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
-        let base_url = base_url(address);
+        let base_url = format!("http://{address}");
         Self {
             token_url: format!("{base_url}/oauth2/v1/token"),
             base_url,
@@ -53,13 +53,6 @@ impl fmt::Debug for SandboxCredentials {
             .field("token_url", &self.token_url)
             .field("client_id", &self.client_id)
             .finish_non_exhaustive()
-    }
-}
-
-fn base_url(address: SocketAddr) -> String {
-    match address.ip() {
-        IpAddr::V4(Ipv4Addr::LOCALHOST) => format!("http://127.0.0.1:{}", address.port()),
-        _ => format!("http://{address}"),
     }
 }
 

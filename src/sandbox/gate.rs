@@ -24,27 +24,36 @@ pub(super) async fn serve(
     ConnectInfo(cut): ConnectInfo<Cut>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let Ok(call) = Call::read(request).await else {
+        return deliver(Reply::empty(413), &cut).await;
+    };
+    if let Some(reply) = control::answer(&shared, &call) {
+        return deliver(reply, &cut).await;
+    }
+    // A task of its own: a call whose caller has left is carried out all the same.
+    let reply = match tokio::spawn(take(shared.clone(), call)).await {
+        Ok(Some(reply)) => reply,
+        _ => Reply::empty(503).delivered(Delivery::Cut),
+    };
     tokio::select! {
-        response = answer(&shared, &cut, request) => response,
+        response = deliver(reply, &cut) => response,
         () = shared.closing.cancelled() => deliver(Reply::empty(503).delivered(Delivery::Cut), &cut).await,
     }
 }
 
-async fn answer(shared: &Shared, cut: &Cut, request: Request<Body>) -> Response<Body> {
-    let Ok(mut call) = Call::read(request).await else {
-        return deliver(Reply::empty(413), cut).await;
-    };
-    if let Some(reply) = control::answer(shared, &call) {
-        return deliver(reply, cut).await;
-    }
+/// Takes a call through, with an entry in the journal; `None` when the tenant is shut down meanwhile.
+async fn take(shared: Shared, mut call: Call) -> Option<Reply> {
     call.seq = {
         let mut tenant = shared.lock();
         let entry = call.entry(tenant.now_ms());
         tenant.journal.open(entry)
     };
-    let reply = work(shared, &call).await;
-    let reply = close(&mut shared.lock(), &call, reply);
-    deliver(reply, cut).await
+    shared.arrival.notify_waiters();
+    let reply = tokio::select! {
+        reply = work(&shared, &call) => reply,
+        () = shared.closing.cancelled() => return None,
+    };
+    Some(close(&mut shared.lock(), &call, reply))
 }
 
 /// Notes the answer in the journal and gives it the vendor's headers.

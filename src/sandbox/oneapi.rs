@@ -171,6 +171,8 @@ impl Tenant {
             .header("content-disposition", "attachment; filename=\"api.json\"")
             .header("x-content-type-options", "nosniff")
             .header("x-frame-options", "SAMEORIGIN")
+            .header("x-xss-protection", "1; mode=block")
+            .header("strict-transport-security", "max-age=31536000; includeSubDomains; preload")
     }
 
     fn add_gateway_headers(&mut self, reply: Reply) -> Reply {
@@ -192,6 +194,7 @@ impl Tenant {
             .header("x-ratelimit-remaining", remaining.to_string())
             .header("x-ratelimit-reset", (60 - now / 1_000 % 60).to_string())
             .header("x-transaction-id", uuid::Uuid::new_v4().to_string())
+            .header("x-envoy-upstream-service-time", "1")
     }
 }
 

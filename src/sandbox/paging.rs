@@ -32,7 +32,7 @@ impl Page {
             && let Some(Fault::PageShift { rows }) =
                 faults.strike(at, |fault| matches!(fault, Fault::PageShift { .. }))
         {
-            start = start.saturating_add_signed(isize::try_from(-rows).unwrap_or_default());
+            start = start.saturating_add_signed(isize::try_from(rows.saturating_neg()).unwrap_or_default());
         }
         let twice = match faults.strike(at, |fault| matches!(fault, Fault::DuplicateRows { .. })) {
             Some(Fault::DuplicateRows { rows }) => rows,

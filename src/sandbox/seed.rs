@@ -35,7 +35,7 @@ pub(super) fn org() -> Org {
     }
     let mut departments = vec![unit(FIRST_DEPARTMENT_ID, "Service Admin")];
     departments.extend(numbered(FIRST_DEPARTMENT_ID + 1, 109, |at| names::unit_name(at, &names::COUNTRIES)));
-    for unit in groups.iter_mut().chain(&mut departments).step_by(5) {
+    for unit in groups.iter_mut().step_by(5).chain(departments.iter_mut().step_by(5)) {
         unit.comments = Some(format!("{} (seeded)", unit.name));
     }
     if let Some(first) = groups.first_mut() {

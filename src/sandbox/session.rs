@@ -13,7 +13,7 @@ use super::replies::{Answer, Refusal, Reply};
 use super::tenant::Tenant;
 
 /// How far a login's timestamp may be from the tenant's clock (zia-facts §1.2).
-const TIMESTAMP_TOLERANCE_MS: i64 = 2 * 60 * 60 * 1000;
+const TIMESTAMP_TOLERANCE_MS: u64 = 2 * 60 * 60 * 1000;
 
 /// The open sessions by their `JSESSIONID`.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Tenant {
     /// Ends what has been idle too long; its administrator's staged changes go live with it
     /// (zia-facts §4).
     pub(super) fn let_time_pass(&mut self) {
-        let idle_since = self.now_ms() - millis(self.options.session_idle);
+        let idle_since = self.now_ms().saturating_sub(millis(self.options.session_idle));
         let mut ended = self.sessions.take(|session| session.last_call_ms <= idle_since);
         ended.extend(self.tokens.newly_idle(idle_since));
         self.publish_for(&ended);
@@ -111,7 +111,7 @@ impl Tenant {
             Timestamp::Text(text) => text.parse().map_err(|_| "the timestamp is not a number")?,
             Timestamp::Number(number) => *number,
         };
-        if (timestamp - self.told_ms()).abs() > TIMESTAMP_TOLERANCE_MS {
+        if timestamp.abs_diff(self.told_ms()) > TIMESTAMP_TOLERANCE_MS {
             return Err("the timestamp is more than two hours from the tenant's clock");
         }
         if obfuscated(&self.credentials.api_key, timestamp).as_ref() != Some(&sign_in.api_key) {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::call::Call;
@@ -26,11 +27,17 @@ pub(super) struct Shared {
     state: Arc<Mutex<Tenant>>,
     /// Cancelled when the tenant is shut down.
     pub(super) closing: CancellationToken,
+    /// Notified of each call that has come into the journal.
+    pub(super) arrival: Arc<Notify>,
 }
 
 impl Shared {
     pub(super) fn new(tenant: Tenant) -> Self {
-        Self { state: Arc::new(Mutex::new(tenant)), closing: CancellationToken::new() }
+        Self {
+            state: Arc::new(Mutex::new(tenant)),
+            closing: CancellationToken::new(),
+            arrival: Arc::default(),
+        }
     }
 
     /// The state, with everything done that time alone does.
@@ -91,7 +98,7 @@ impl Tenant {
             Fault::ClockSkew { ms } => Some(*ms),
             _ => None,
         });
-        self.now_ms() + skew.unwrap_or_default()
+        self.now_ms().saturating_add(skew.unwrap_or_default())
     }
 
     /// Whether an edit has to wait for another administrator.

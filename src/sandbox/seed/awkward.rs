@@ -80,7 +80,7 @@ fn department(number: u64, admin: bool) -> Option<u64> {
     match number {
         11 => None,
         _ if admin => Some(FIRST_DEPARTMENT_ID),
-        _ => Some(FIRST_DEPARTMENT_ID + number % 8),
+        _ => Some(FIRST_DEPARTMENT_ID + 1 + number % 8),
     }
 }
 
