@@ -7,6 +7,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod mcp;
 pub mod model;
+pub mod private_file;
 pub mod sandbox;
 pub mod store;
 pub mod telemetry;

@@ -1,1 +1,4 @@
-//! To be built.
+//! The Model Context Protocol face.
+
+pub mod frame;
+pub mod stdio;

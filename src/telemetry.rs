@@ -1,1 +1,209 @@
-//! To be built.
+//! Logs to standard error.
+//!
+//! What never is logged, at no level: passwords, API keys, tokens, cookies, keys and what is derived
+//! from them; request and response bodies and headers, the vendor's and the client's; tool arguments;
+//! names, addresses and comments of users. What is logged are fixed texts and fields with dotted
+//! names: ids, counts, durations, codes.
+//!
+//! Two walls help. Types that hold secrets mask themselves, and crates that would log what passes
+//! through them (rmcp, hyper, reqwest, sqlx …) are capped at `warn`, whatever level is asked for.
+//! A panic is logged with its place only, since its message may hold anything.
+//!
+//! Writing happens on its own thread and drops lines rather than wait, so that nobody who stops
+//! reading standard error stops the server.
+
+use std::{io, panic::PanicHookInfo, str::FromStr};
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Lines that may wait for a slow reader; more are dropped.
+const WAITING_LINES: usize = 16_384;
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What the server could not do.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// What the server did.
+    #[default]
+    Info,
+    /// How it did it.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+impl Level {
+    /// Every level, from least to most.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The level's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// This level for our crate, at most `warn` for every other.
+    fn filter(self) -> EnvFilter {
+        let others = self.min(Self::Warn).as_str();
+        EnvFilter::new(format!("{others},zia_mcp={}", self.as_str()))
+    }
+}
+
+impl FromStr for Level {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or(())
+    }
+}
+
+/// Keeps the writer alive; dropping it writes what waits, for at most about a second.
+#[derive(Debug)]
+#[must_use = "logging stops when this is dropped"]
+pub struct Guard(#[allow(dead_code, reason = "held for its drop")] WorkerGuard);
+
+/// Starts logging for the whole process and silences the messages of panics.
+///
+/// `ansi` colours the lines. A second call in one process changes nothing.
+pub fn init(level: Level, ansi: bool) -> Guard {
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).finish(io::stderr());
+    let _ = tracing_subscriber::registry().with(layer(level, ansi, writer)).try_init();
+    std::panic::set_hook(Box::new(log_panic));
+    Guard(guard)
+}
+
+fn layer<S, W>(level: Level, ansi: bool, writer: W) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    W: io::Write + Clone + Send + Sync + 'static,
+{
+    let writer = move || OneLine(writer.clone());
+    tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(writer).with_filter(level.filter())
+}
+
+/// Keeps each event on one line, so that no text within it can pose as another.
+struct OneLine<W>(W);
+
+impl<W: io::Write> io::Write for OneLine<W> {
+    /// Takes one whole event, as the formatter hands it over.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = event.strip_suffix(b"\n").unwrap_or(event);
+        if line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            let joined: Vec<u8> =
+                line.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
+            self.0.write_all(&[&joined, &b"\n"[..]].concat())?;
+        } else {
+            self.0.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
+    let thread = std::thread::current();
+    tracing::error!(
+        panic.place = place,
+        panic.thread = thread.name().unwrap_or("unnamed"),
+        "internal fault; this is a bug"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A writer that keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: Level, log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let subscriber = tracing_subscriber::registry().with(layer(level, false, kept.clone()));
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn other_crates_stay_at_warn_even_at_trace() {
+        let text = logged(Level::Trace, || {
+            tracing::trace!(target: "zia_mcp::zia", "ours");
+            tracing::info!(target: "rmcp::service", "canary-body");
+            tracing::debug!(target: "hyper_util::client", "canary-header");
+            tracing::trace!(target: "reqwest::connect", "canary-cookie");
+            tracing::debug!(target: "sqlx::query", "canary-query");
+            tracing::warn!(target: "rmcp::service", "heard");
+        });
+        assert!(text.contains("ours") && text.contains("heard"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn error_silences_the_warnings_of_every_crate() {
+        let text = logged(Level::Error, || {
+            tracing::warn!(target: "zia_mcp", "ours");
+            tracing::warn!(target: "rmcp", "theirs");
+            tracing::error!(target: "zia_mcp", "grave");
+        });
+        assert!(text.contains("grave") && !text.contains("ours") && !text.contains("theirs"), "{text}");
+    }
+
+    #[test]
+    fn line_ends_within_an_event_do_not_begin_new_lines() {
+        let forged = "1\r\n2026-01-01T00:00:00Z ERROR forged";
+        let text = logged(
+            Level::Info,
+            || tracing::info!(target: "zia_mcp", id = %forged, name = forged, "{forged}"),
+        );
+        assert_eq!((text.lines().count(), text.matches('\r').count()), (1, 0), "{text}");
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_and_not_by_its_message() {
+        let text = logged(Level::Info, || {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(log_panic));
+            let caught = std::panic::catch_unwind(|| panic!("canary-{}", 1));
+            std::panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        assert!(text.contains("telemetry.rs:") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn levels_have_names_and_nothing_else_is_one() {
+        for level in Level::ALL {
+            assert_eq!(level.as_str().parse(), Ok(level));
+        }
+        for bad in ["", "INFO", "off", "zia_mcp=trace", "trace,rmcp=trace"] {
+            assert_eq!(bad.parse::<Level>(), Err(()));
+        }
+    }
+}

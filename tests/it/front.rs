@@ -1,1 +1,4 @@
-//! To be built.
+//! The doors, with a small server behind them: stdio and Streamable HTTP.
+
+mod dummy;
+mod stdio;

@@ -1,0 +1,113 @@
+//! Approval, limits and passwords.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+
+/// Who decides on an action, from weakest to strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Approval {
+    /// The person at the client.
+    Client,
+    /// An enrolled approver, outside the client.
+    OutOfBand,
+    /// Two of them.
+    TwoPeople,
+}
+
+const APPROVALS: [(&str, Approval); 3] =
+    [("client", Approval::Client), ("out_of_band", Approval::OutOfBand), ("two_people", Approval::TwoPeople)];
+
+/// `[approval]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalSettings {
+    /// How long a question in the client waits for its answer; 1 to 600 s.
+    pub ask: Duration,
+    /// How long an undecided operation stays open; 1 to 1440 min.
+    pub expires: Duration,
+    /// Actions that need more than by default.
+    pub raises: Raises,
+}
+
+/// The least approval that an action needs; `None` leaves its default.
+///
+/// A raise is never below the default over stdio, which `load` checks; where a channel's own default
+/// is higher, as over HTTP, the higher one holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Raises {
+    /// For `provision_user`.
+    pub provision_user: Option<Approval>,
+    /// For `update_user`.
+    pub update_user: Option<Approval>,
+    /// For `restore_user`.
+    pub restore_user: Option<Approval>,
+    /// For `deprovision_user`.
+    pub deprovision_user: Option<Approval>,
+    /// For `deprovision_users`.
+    pub deprovision_users: Option<Approval>,
+    /// For publishing what other administrators staged.
+    pub publish_others: Option<Approval>,
+}
+
+/// `[policy]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Operations that a caller may have open; 1 to 20.
+    pub max_open: u32,
+    /// Address patterns of users that are never touched; `*` stands for any text.
+    pub protected: Vec<String>,
+}
+
+/// `[provision] initial_password`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitialPassword {
+    /// It is made, sent and forgotten.
+    #[default]
+    Discard,
+}
+
+pub(super) fn approval(reader: &mut Reader<'_>) -> ApprovalSettings {
+    let ask = reader.number(("approval", "ask_seconds"), 1..=600, 55);
+    let expires = reader.number(("approval", "expires_minutes"), 1..=1440, 15);
+    let mut raise = |action, default| raise(reader, action, default);
+    ApprovalSettings {
+        ask: Duration::from_secs(ask.into()),
+        expires: Duration::from_secs(60 * u64::from(expires)),
+        raises: Raises {
+            provision_user: raise("provision_user", Approval::Client),
+            update_user: raise("update_user", Approval::Client),
+            restore_user: raise("restore_user", Approval::Client),
+            deprovision_user: raise("deprovision_user", Approval::Client),
+            deprovision_users: raise("deprovision_users", Approval::OutOfBand),
+            publish_others: raise("publish_others", Approval::Client),
+        },
+    }
+}
+
+/// Reads one raise, which may not be below `least`, since settings raise and never lower.
+fn raise(reader: &mut Reader<'_>, action: &'static str, least: Approval) -> Option<Approval> {
+    let words: Vec<_> = APPROVALS.into_iter().filter(|(_, approval)| *approval >= least).collect();
+    reader.choice(("approval", action), &words)
+}
+
+pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
+    Policy {
+        max_open: reader.number(("policy", "max_open"), 1..=20, 20),
+        protected: reader.texts("policy", "protected"),
+    }
+}
+
+pub(super) fn initial_password(reader: &mut Reader<'_>) -> InitialPassword {
+    let words = [("discard", Some(InitialPassword::Discard)), ("handoff", None)];
+    match reader.choice(("provision", "initial_password"), &words) {
+        Some(None) => {
+            reader.problem(
+                "[provision] initial_password",
+                "\"handoff\" is not supported in this release; expected \"discard\"",
+            );
+            InitialPassword::Discard
+        }
+        Some(Some(choice)) => choice,
+        None => InitialPassword::default(),
+    }
+}

@@ -1,0 +1,234 @@
+//! Reads single settings and notes what is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use toml::Value;
+use url::Url;
+
+use super::{
+    env::{self, Env},
+    error::ConfigError,
+    file::{ConfigFile, nearest},
+};
+use crate::private_file;
+
+/// A key of the file: section and name.
+pub(super) type Key = (&'static str, &'static str);
+
+/// The sources of settings, and the problems so far.
+pub(super) struct Reader<'a> {
+    env: &'a Env,
+    file: ConfigFile,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn open(env: &'a Env, config: Option<&Path>) -> Self {
+        let mut reader = Self { env, file: ConfigFile::default(), problems: Vec::new() };
+        let (name, path) = match config {
+            Some(path) => ("--config", Some(path.to_owned())),
+            None => ("ZIA_MCP_CONFIG", reader.path(Some("ZIA_MCP_CONFIG"), None)),
+        };
+        if let Some(path) = path {
+            match ConfigFile::read(&path) {
+                Ok(file) => reader.file = file,
+                Err(what) => reader.problem(name, &format!("{} {what}", path.display())),
+            }
+        }
+        reader
+    }
+
+    pub(super) fn problem(&mut self, setting: &str, what: &str) {
+        self.problems.push(format!("{setting}: {what}"));
+    }
+
+    fn wrong(&mut self, (section, key): Key, expected: &str) {
+        let place = self.file_name();
+        self.problem(&format!("[{section}] {key}"), &format!("expected {expected}, in {place}"));
+    }
+
+    fn file_name(&self) -> String {
+        self.file.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
+
+    /// Where the tenant's settings were looked for.
+    pub(super) fn tenant_places(&self) -> String {
+        match self.file.path {
+            Some(_) => format!("the environment and [tenant] in {}", self.file_name()),
+            None => "the environment (no configuration file was given)".into(),
+        }
+    }
+
+    pub(super) fn refuse_unknown(&mut self) {
+        let names: Vec<_> = self.env.unknown().map(str::to_owned).collect();
+        for name in names {
+            let nearest = nearest(&name, env::OURS);
+            self.problem(
+                &name,
+                &format!("unknown setting in the environment; the nearest known one is {nearest}"),
+            );
+        }
+        let place = self.file_name();
+        for (setting, what) in self.file.unknown() {
+            self.problem(&setting, &format!("{what} (in {place})"));
+        }
+    }
+
+    pub(super) fn refuse_database(&mut self) {
+        if self.secret("ZIA_MCP_DATABASE_URL").is_some() {
+            self.problem(
+                "ZIA_MCP_DATABASE_URL",
+                "PostgreSQL is not supported in this release; unset it to use the embedded store",
+            );
+        }
+    }
+
+    /// Whether a setting is there at all, as value or as file.
+    pub(super) fn is_set(&self, env: &str, key: Option<Key>) -> bool {
+        self.env.get(env).is_some()
+            || self.env.get(&format!("{env}_FILE")).is_some()
+            || key.is_some_and(|(section, key)| self.file.get(section, key).is_some())
+    }
+
+    fn env_text(&mut self, name: &str) -> Option<String> {
+        let value = self.env.get(name)?;
+        match value.to_str() {
+            Some(text) if text.trim().is_empty() => {
+                self.problem(name, "set but empty in the environment; give it a value or unset it");
+                None
+            }
+            Some(text) => Some(text.to_owned()),
+            None => {
+                self.problem(name, "not UTF-8 text, in the environment");
+                None
+            }
+        }
+    }
+
+    /// A text that is no secret.
+    pub(super) fn text(&mut self, env: Option<&str>, key: Option<Key>) -> Option<String> {
+        if let Some(name) = env
+            && self.env.get(name).is_some()
+        {
+            return self.env_text(name);
+        }
+        let (section, name) = key?;
+        match self.file.get(section, name)? {
+            Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+            _ => {
+                self.wrong((section, name), "a text that is not empty");
+                None
+            }
+        }
+    }
+
+    pub(super) fn path(&mut self, env: Option<&str>, key: Option<Key>) -> Option<PathBuf> {
+        self.text(env, key).map(PathBuf::from)
+    }
+
+    /// A secret, from the environment or from the file that `NAME_FILE` names.
+    pub(super) fn secret(&mut self, name: &str) -> Option<String> {
+        let file_name = format!("{name}_FILE");
+        match (self.env.get(name).is_some(), self.env.get(&file_name).is_some()) {
+            (false, false) => None,
+            (true, false) => self.env_text(name),
+            (false, true) => self.secret_file(&file_name),
+            (true, true) => {
+                self.problem(name, &format!("contradicts {file_name}: set one of them, not both"));
+                None
+            }
+        }
+    }
+
+    fn secret_file(&mut self, name: &str) -> Option<String> {
+        let path = self.env_text(name)?;
+        match private_file::read(Path::new(&path)) {
+            Ok(text) => Some(text.as_str().to_owned()),
+            Err(error) => {
+                self.problem(name, &format!("{error} ({path})"));
+                None
+            }
+        }
+    }
+
+    /// An `https://` URL, or `http://` on loopback.
+    pub(super) fn url(&mut self, env: Option<&str>, key: Option<Key>) -> Option<String> {
+        let text = self.text(env, key)?;
+        let shown = match (env, key) {
+            (Some(name), _) if self.env.get(name).is_some() => name.to_owned(),
+            (_, Some((section, name))) => format!("[{section}] {name}"),
+            (name, None) => name.unwrap_or_default().to_owned(),
+        };
+        if let Some(wrong) = url_fault(&text) {
+            self.problem(&shown, wrong);
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn texts(&mut self, section: &'static str, key: &'static str) -> Vec<String> {
+        let Some(value) = self.file.get(section, key) else { return Vec::new() };
+        let texts: Option<Vec<_>> = value.as_array().and_then(|items| {
+            items
+                .iter()
+                .map(|item| item.as_str().filter(|t| !t.trim().is_empty()).map(str::to_owned))
+                .collect()
+        });
+        texts.unwrap_or_else(|| {
+            self.wrong((section, key), "a list of texts that are not empty");
+            Vec::new()
+        })
+    }
+
+    pub(super) fn boolean(&mut self, section: &'static str, key: &'static str) -> Option<bool> {
+        let value = self.file.get(section, key)?.as_bool();
+        if value.is_none() {
+            self.wrong((section, key), "true or false");
+        }
+        value
+    }
+
+    /// A whole number within a range, or the default.
+    pub(super) fn number(&mut self, key: Key, range: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
+        let Some(value) = self.file.get(key.0, key.1) else { return default };
+        let number = value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
+        number.unwrap_or_else(|| {
+            self.wrong(key, &format!("a whole number from {} to {}", range.start(), range.end()));
+            default
+        })
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, key: Key, words: &[(&str, T)]) -> Option<T> {
+        let value = self.file.get(key.0, key.1)?.as_str();
+        let found = value.and_then(|word| words.iter().find(|(known, _)| *known == word));
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.wrong(key, &known.join(" or "));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
+    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.problems.is_empty() { Ok(value) } else { Err(ConfigError::new(self.problems)) }
+    }
+}
+
+fn url_fault(text: &str) -> Option<&'static str> {
+    let Ok(url) = Url::parse(text) else { return Some("expected a URL such as https://host") };
+    let loopback = match url.host() {
+        None => return Some("expected a URL with a host"),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        Some("a URL here holds no user name or password")
+    } else if url.query().is_some() || url.fragment().is_some() {
+        Some("a URL here has no query and no fragment")
+    } else if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        Some("expected an https:// URL; http:// is for loopback only")
+    } else {
+        None
+    }
+}
