@@ -1,1 +1,95 @@
-//! To be built.
+//! The command line: one file per subcommand, wiring, exit codes.
+
+mod call;
+mod captures;
+mod decide;
+mod demo;
+mod doctor;
+mod exit;
+mod operations;
+mod output;
+mod sandbox;
+mod serve;
+mod wiring;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::Exit;
+
+/// Manages the users of a Zscaler Internet Access tenant over the Model Context Protocol.
+#[derive(Debug, Parser)]
+#[command(name = "zia-mcp", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    general: General,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes.
+#[derive(Clone, Debug, Args)]
+struct General {
+    /// Settings file (TOML); also ZIA_MCP_CONFIG
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the store and its key live; also ZIA_MCP_STATE_DIR
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// What is logged to stderr: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve MCP over stdio, or over HTTP
+    Serve(serve::Serve),
+    /// Take the guided tour on the sandbox tenant
+    Demo(demo::Demo),
+    /// Run the sandbox tenant alone
+    Sandbox(sandbox::Sandbox),
+    /// Call one tool and print its result as JSON
+    Call(call::Call),
+    /// Approve an operation as an enrolled person
+    Approve(decide::Decide),
+    /// Reject an operation as an enrolled person
+    Reject(decide::Decide),
+    /// Show open and recent operations, or one whole
+    Operations(operations::Operations),
+    /// Show the before-images of deleted users
+    Captures(captures::Captures),
+    /// Check settings, cloud host, clock, sign-in, tenant and store
+    Doctor(doctor::Doctor),
+}
+
+/// The tenant that a command works on.
+#[derive(Clone, Debug, Args)]
+struct TenantChoice {
+    /// Use an embedded sandbox tenant instead of a real one
+    #[arg(long)]
+    sandbox: bool,
+    /// Users of the embedded sandbox tenant
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "sandbox")]
+    sandbox_users: usize,
+}
+
+impl Cli {
+    /// Runs the subcommand to its end.
+    ///
+    /// # Errors
+    /// The message for the person at the terminal, and the exit code.
+    pub async fn run(self) -> Result<(), Exit> {
+        match self.command {
+            Command::Serve(serve) => serve.run(&self.general).await,
+            Command::Demo(demo) => demo.run(&self.general).await,
+            Command::Sandbox(sandbox) => sandbox.run(&self.general).await,
+            Command::Call(call) => call.run(&self.general).await,
+            Command::Approve(decide) | Command::Reject(decide) => decide.run(),
+            Command::Operations(operations) => operations.run(&self.general).await,
+            Command::Captures(captures) => captures.run(&self.general).await,
+            Command::Doctor(doctor) => doctor.run(&self.general).await,
+        }
+    }
+}

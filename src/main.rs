@@ -1,3 +1,42 @@
 //! The `zia-mcp` command.
 
-fn main() {}
+use std::{io::Write, process::ExitCode, time::Duration};
+
+use clap::{Parser, error::ErrorKind};
+use zia_mcp::cli::Cli;
+
+/// How long blocking reads, such as of stdin, may hold the process back at its end.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// `sysexits`: the command was used wrongly.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Nobody reading the help is fine.
+            let _ = error.print();
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(71, &error.to_string()),
+    };
+    let ended = runtime.block_on(cli.run());
+    runtime.shutdown_timeout(LINGER);
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => fail(exit.code(), &exit.to_string()),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    if !message.is_empty() {
+        // Without a stderr there is nobody to tell.
+        let _ = writeln!(anstream::stderr(), "zia-mcp: {message}");
+    }
+    ExitCode::from(code)
+}

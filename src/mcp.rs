@@ -1,4 +1,17 @@
-//! The Model Context Protocol face.
+//! The MCP face: tools, prompts and resources over the use cases.
 
+mod arguments;
+mod ask;
+mod call;
+mod complete;
 pub mod frame;
+mod prompts;
+mod reply;
+mod resources;
+mod schema;
+mod server;
 pub mod stdio;
+mod subscriptions;
+mod tools;
+
+pub use server::Server;

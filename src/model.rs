@@ -5,6 +5,7 @@ mod clock;
 mod ids;
 mod operation;
 mod permit;
+mod text;
 mod user;
 
 pub use actor::{Actor, Caller, Channel};
@@ -12,4 +13,5 @@ pub use clock::Clock;
 pub use ids::{CaptureId, Digest, OperationId, UserId, canonical_json};
 pub use operation::{Action, Operation, State};
 pub use permit::{SendPermit, Write};
+pub use text::{shown, unwritable};
 pub use user::{Email, EmailError, Named, User, UserRef, UserRefError};

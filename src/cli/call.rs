@@ -1,0 +1,75 @@
+//! `zia-mcp call`
+
+use clap::Args;
+use rmcp::{
+    ClientHandler, ServiceExt,
+    model::{CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, JsonObject},
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, General, TenantChoice, output, wiring::Wired};
+use crate::{mcp::Server, model::Channel};
+
+/// Bytes between client and server in this process.
+const PIPE: usize = 64 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Call {
+    /// The tool's name
+    tool: String,
+    /// Its arguments, as a JSON object
+    #[arg(value_name = "JSON", default_value = "{}")]
+    arguments: String,
+    /// Offer only tools that change nothing
+    #[arg(long)]
+    read_only: bool,
+    #[command(flatten)]
+    tenant: TenantChoice,
+}
+
+/// A client that cannot ask anybody: what needs a person answers `awaiting_approval`.
+struct Quiet;
+
+impl ClientHandler for Quiet {
+    fn get_info(&self) -> ClientConfig {
+        ClientConfig::new(
+            ClientCapabilities::default(),
+            Implementation::new("zia-mcp call", env!("CARGO_PKG_VERSION")),
+        )
+    }
+}
+
+impl Call {
+    /// Calls the tool through MCP itself, on a server in this process.
+    pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
+        let arguments: JsonObject = serde_json::from_str(&self.arguments)
+            .map_err(|e| Exit::usage(format!("the arguments are not a JSON object: {e}")))?;
+        let wired = Wired::start(general, &self.tenant, self.read_only).await?;
+        let answer = call(&wired, self.tool, arguments).await;
+        wired.stop().await;
+        let (value, is_error) = answer?;
+        output::json(&value)?;
+        if is_error { Err(Exit::tool_error()) } else { Ok(()) }
+    }
+}
+
+async fn call(wired: &Wired, tool: String, arguments: JsonObject) -> Result<(Value, bool), Exit> {
+    let server = Server::new(wired.lifecycle.clone(), Channel::Stdio, CancellationToken::new())
+        .map_err(|e| Exit::unavailable(e.message))?;
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let serving = tokio::spawn(async move { server.serve(theirs).await });
+    let client = Quiet.serve(ours).await.map_err(Exit::unavailable)?;
+    let answer = client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await;
+    serving.abort();
+    match answer {
+        Ok(result) => {
+            let is_error = result.is_error == Some(true);
+            Ok((result.structured_content.unwrap_or_else(|| json!(result.content)), is_error))
+        }
+        Err(rmcp::ServiceError::McpError(error)) => {
+            Ok((json!({ "error": { "code": error.code.0, "message": error.message } }), true))
+        }
+        Err(error) => Err(Exit::unavailable(error)),
+    }
+}

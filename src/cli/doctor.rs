@@ -1,0 +1,175 @@
+//! `zia-mcp doctor`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{
+    Exit, General, TenantChoice,
+    output::{BAD, DIM, GOOD, WARN, line, styled},
+    wiring::{self, Tenant},
+};
+use crate::{
+    lifecycle::Failure,
+    store::Store,
+    zia::{ActivationStatus, Deadline, Error, Kind, Zia},
+};
+
+/// How long one check may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Seconds of difference that make a clock worth a word (guardrails F34).
+const SKEW: i64 = 30;
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    tenant: TenantChoice,
+}
+
+/// How a check ended.
+enum Finding {
+    Good(String),
+    Look(String, String),
+    Bad(String, String),
+}
+
+impl Doctor {
+    /// Checks everything that the server needs, says for each what to do; fails if anything is bad.
+    pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
+        let config = wiring::config(general, self.tenant.sandbox);
+        let config = match config {
+            Ok(config) => {
+                show("settings", Finding::Good("read".into()))?;
+                config
+            }
+            Err(exit) => {
+                show("settings", Finding::Bad(exit.to_string(), "mend the settings named above".into()))?;
+                return Err(Exit::config("the settings cannot be used"));
+            }
+        };
+        let mut bad = 0;
+        bad += report("store and key", self.store(&config).await)?;
+        let tenant = Tenant::start(&config, &self.tenant).await?;
+        for (name, finding) in tenant_checks(&tenant.zia).await {
+            bad += report(name, finding)?;
+        }
+        tenant.stop().await;
+        if bad == 0 { Ok(()) } else { Err(Exit::unavailable(format!("{bad} of the checks failed"))) }
+    }
+
+    async fn store(&self, config: &crate::config::Config) -> Finding {
+        let settings = wiring::store_settings(config);
+        let opened = async {
+            let store = Store::open(&settings, wiring::clock()).await?;
+            store.health().await?;
+            store.check().await
+        };
+        match opened.await {
+            Ok(()) => Finding::Good(format!(
+                "{} opens, its key fits, it takes writes",
+                settings.state_dir.display()
+            )),
+            Err(error) => Finding::Bad(
+                error.to_string(),
+                "nothing is written to ZIA while the store is not sound".into(),
+            ),
+        }
+    }
+}
+
+async fn tenant_checks(zia: &Zia) -> Vec<(&'static str, Finding)> {
+    let until = || Deadline::after(PATIENCE);
+    let mut found = Vec::new();
+    let signed_in = zia.sign_in(until()).await;
+    let reached =
+        !matches!(&signed_in, Err(Error { kind: Kind::Unreachable | Kind::TimedOut | Kind::Garbled, .. }));
+    let host = zia.tenant().split('/').next().unwrap_or_default().to_owned();
+    found.push((
+        "cloud host",
+        match (&signed_in, reached) {
+            (Err(error), false) => Finding::Bad(
+                format!("{host}: {error}"),
+                "check ZIA_CLOUD or ZIA_BASE_URL, the network and any proxy".into(),
+            ),
+            _ => Finding::Good(format!("{host} answers ({})", zia.cloud())),
+        },
+    ));
+    if !reached {
+        return found;
+    }
+    found.push(("clock", clock(zia)));
+    let signed_in = match signed_in {
+        Ok(()) => Finding::Good(format!("signed in ({})", zia.auth())),
+        Err(error) => {
+            let failure = Failure::from(error);
+            found.push(("sign-in", Finding::Bad(failure.message, failure.next)));
+            return found;
+        }
+    };
+    found.push(("sign-in", signed_in));
+    found.push((
+        "activation",
+        match zia.status(until()).await {
+            Ok(ActivationStatus::Active) => Finding::Good("nothing waits".into()),
+            Ok(_) => Finding::Look(
+                "staged changes wait in the tenant".into(),
+                "see who made them before activating: `tenant_status`".into(),
+            ),
+            Err(error) => Finding::Bad(error.to_string(), "check the role of the API administrator".into()),
+        },
+    ));
+    found.push((
+        "end user agreement",
+        match zia.eusa_accepted(until()).await {
+            Ok(true) => Finding::Good("accepted".into()),
+            Ok(false) => Finding::Bad(
+                "not accepted: ZIA activates nothing".into(),
+                "accept the EUSA in the ZIA portal".into(),
+            ),
+            Err(error) => Finding::Look(
+                error.to_string(),
+                "if activations do not take effect, look at the EUSA in the portal".into(),
+            ),
+        },
+    ));
+    found.push((
+        "mode",
+        match zia.is_read_only() {
+            true => Finding::Look(
+                "ZIA is in read-only maintenance".into(),
+                "reading works; try writes again later".into(),
+            ),
+            false => Finding::Good("read-write".into()),
+        },
+    ));
+    found
+}
+
+fn clock(zia: &Zia) -> Finding {
+    match zia.clock_ahead_seconds() {
+        None => {
+            Finding::Look("ZIA's replies carried no time".into(), "check this machine's clock by hand".into())
+        }
+        Some(ahead) if ahead.abs() <= SKEW => Finding::Good(format!("within {SKEW} s of ZIA's")),
+        Some(ahead) => Finding::Look(
+            format!("{} s {} ZIA's", ahead.abs(), if ahead > 0 { "ahead of" } else { "behind" }),
+            "set the clock: sign-in fails from two hours of difference on".into(),
+        ),
+    }
+}
+
+fn report(name: &str, finding: Finding) -> Result<u32, Exit> {
+    let bad = u32::from(matches!(finding, Finding::Bad(..)));
+    show(name, finding).map(|()| bad)
+}
+
+fn show(name: &str, finding: Finding) -> Result<(), Exit> {
+    let (mark, text, next) = match finding {
+        Finding::Good(text) => (styled(GOOD, "ok  "), text, None),
+        Finding::Look(text, next) => (styled(WARN, "look"), text, Some(next)),
+        Finding::Bad(text, next) => (styled(BAD, "bad "), text, Some(next)),
+    };
+    line(format!("{mark}  {name:<20} {text}"))?;
+    next.into_iter().try_for_each(|n| line(styled(DIM, format!("      {:<20} {n}", ""))))
+}

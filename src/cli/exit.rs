@@ -1,0 +1,48 @@
+//! How a command ends when it does not end well.
+
+use std::fmt;
+
+/// A message for the person at the terminal, and a `sysexits` code.
+#[derive(Debug)]
+pub struct Exit {
+    code: u8,
+    message: String,
+}
+
+impl Exit {
+    /// The tool answered an error; it was printed already.
+    pub(super) fn tool_error() -> Self {
+        Self { code: 1, message: String::new() }
+    }
+
+    /// The command was used wrongly.
+    pub(super) fn usage(message: impl fmt::Display) -> Self {
+        Self { code: 64, message: message.to_string() }
+    }
+
+    /// There is no such thing.
+    pub(super) fn no_input(message: impl fmt::Display) -> Self {
+        Self { code: 66, message: message.to_string() }
+    }
+
+    /// Something that is needed does not answer.
+    pub(super) fn unavailable(message: impl fmt::Display) -> Self {
+        Self { code: 69, message: message.to_string() }
+    }
+
+    /// A setting is missing or wrong.
+    pub(super) fn config(message: impl fmt::Display) -> Self {
+        Self { code: 78, message: message.to_string() }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,111 @@
+//! `zia-mcp serve`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Exit, General, TenantChoice, output,
+    wiring::{self, Wired},
+};
+use crate::{
+    http::{self, Readiness},
+    lifecycle::Lifecycle,
+    mcp::{Server, stdio},
+    model::Channel,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Serve Streamable HTTP at this address instead of stdio; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Offer only tools that change nothing
+    #[arg(long)]
+    read_only: bool,
+    /// TLS certificate chain (PEM), to listen on anything but loopback
+    #[arg(long, value_name = "FILE", requires_all = ["http", "tls_key"])]
+    tls_cert: Option<PathBuf>,
+    /// TLS private key (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["http", "tls_cert"])]
+    tls_key: Option<PathBuf>,
+    /// A reverse proxy ends TLS in front of this server
+    #[arg(long, requires = "http")]
+    behind_proxy: bool,
+    #[command(flatten)]
+    tenant: TenantChoice,
+}
+
+impl Serve {
+    /// Serves until the client leaves or a signal comes.
+    pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
+        let wired = Wired::start(general, &self.tenant, self.read_only).await?;
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            shutdown_signal().await;
+            stop.cancel();
+        });
+        let served = match &self.http {
+            Some(address) => self.over_http(address, &wired, shutdown).await,
+            None => over_stdio(&wired, shutdown).await,
+        };
+        wired.stop().await;
+        served
+    }
+
+    async fn over_http(&self, address: &str, wired: &Wired, shutdown: CancellationToken) -> Result<(), Exit> {
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone());
+        let (options, token_file) = wiring::http_options(&wired.config, tls, self.behind_proxy)?;
+        let bound = http::bind(address, &options).await.map_err(Exit::unavailable)?;
+        output::line(format!("listening on {}", bound.local_url()))?;
+        if let Some(file) = token_file {
+            output::line(format!("bearer token in {}", file.display()))?;
+        }
+        let server = server(wired, Channel::Http, shutdown.clone())?;
+        let lifecycle = wired.lifecycle.clone();
+        bound.serve(server, move || readiness(lifecycle.clone()), shutdown).await.map_err(Exit::unavailable)
+    }
+}
+
+async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Exit> {
+    let server = server(wired, Channel::Stdio, shutdown.clone())?;
+    stdio::serve(server, tokio::io::stdin(), tokio::io::stdout(), shutdown).await.map_err(Exit::unavailable)
+}
+
+fn server(wired: &Wired, channel: Channel, draining: CancellationToken) -> Result<Server, Exit> {
+    Server::new(wired.lifecycle.clone(), channel, draining).map_err(|e| Exit::unavailable(e.message))
+}
+
+pub(super) async fn readiness(lifecycle: Lifecycle) -> Readiness {
+    let store = lifecycle.ready().await.is_ok();
+    Readiness::new([("store", store)])
+}
+
+/// Ends when the process is asked to end.
+pub(super) async fn shutdown_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut ends: Vec<_> = [SignalKind::terminate(), SignalKind::hangup()]
+            .into_iter()
+            .filter_map(|k| signal(k).ok())
+            .collect();
+        let other = std::future::poll_fn(|cx| {
+            if ends.iter_mut().any(|s| s.poll_recv(cx).is_ready()) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        });
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = other => {}
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

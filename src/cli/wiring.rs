@@ -1,0 +1,213 @@
+//! Puts the rooms together.
+
+use std::path::PathBuf;
+
+use super::{Exit, General, TenantChoice};
+use crate::{
+    config::{self, Approval, Config, Env, Flags},
+    http::{self, HttpOptions, TlsFiles},
+    lifecycle::{self, Lifecycle, Policy, Records, Tier},
+    model::Clock,
+    sandbox::{SandboxOptions, SandboxTenant},
+    store::{self, Store},
+    telemetry,
+    zia::{self, ClientCredential, Zia},
+};
+
+/// The caller behind the one static token of the HTTP server.
+pub(super) const HTTP_CALLER: &str = "http";
+
+/// What a command works with.
+pub(super) struct Wired {
+    pub(super) config: Config,
+    pub(super) lifecycle: Lifecycle,
+    tenant: Tenant,
+    _log: telemetry::Guard,
+}
+
+/// A tenant, real or embedded.
+pub(super) struct Tenant {
+    pub(super) zia: Zia,
+    sandbox: Option<SandboxTenant>,
+}
+
+impl Wired {
+    /// Reads the settings, opens the store, takes up what was left behind.
+    pub(super) async fn start(
+        general: &General,
+        choice: &TenantChoice,
+        read_only: bool,
+    ) -> Result<Self, Exit> {
+        let config = config(general, choice.sandbox)?;
+        let log = telemetry(general, Some(&config))?;
+        let tenant = Tenant::start(&config, choice).await?;
+        let store = open(&config).await?;
+        let settings = lifecycle_settings(&config, read_only);
+        let lifecycle = Lifecycle::new(tenant.zia.clone(), store, settings, clock());
+        lifecycle.recover().await.map_err(Exit::unavailable)?;
+        Ok(Self { config, lifecycle, tenant, _log: log })
+    }
+
+    /// Signs out where that is safe, and ends an embedded tenant.
+    pub(super) async fn stop(self) {
+        self.lifecycle.sign_out().await;
+        self.tenant.stop().await;
+    }
+}
+
+impl Tenant {
+    pub(super) async fn start(config: &Config, choice: &TenantChoice) -> Result<Self, Exit> {
+        let mut sandbox = None;
+        let settings = match &config.tenant {
+            Some(tenant) => zia_settings(tenant)?,
+            None => {
+                let options = SandboxOptions { users: choice.sandbox_users, ..SandboxOptions::default() };
+                let started = SandboxTenant::start(options).await.map_err(Exit::unavailable)?;
+                sandbox_settings(sandbox.insert(started))?
+            }
+        };
+        let zia = Zia::new(settings, clock()).map_err(Exit::config)?;
+        Ok(Self { zia, sandbox })
+    }
+
+    pub(super) async fn stop(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+    }
+}
+
+/// The settings: flags, environment, file.
+pub(super) fn config(general: &General, sandbox: bool) -> Result<Config, Exit> {
+    let flags = Flags {
+        config: general.config.clone(),
+        state_dir: general.state_dir.clone(),
+        log: general.log.clone(),
+        sandbox,
+        ..Flags::default()
+    };
+    Config::load(&Env::from_process(), &flags).map_err(Exit::config)
+}
+
+/// Starts logging; without settings at the level of the command line.
+pub(super) fn telemetry(general: &General, config: Option<&Config>) -> Result<telemetry::Guard, Exit> {
+    let level = match (config, &general.log) {
+        (Some(config), _) => config.log,
+        (None, Some(text)) => {
+            text.parse().map_err(|()| Exit::config("--log: expected error, warn, info, debug or trace"))?
+        }
+        (None, None) => telemetry::Level::default(),
+    };
+    Ok(telemetry::init(level, std::io::IsTerminal::is_terminal(&std::io::stderr())))
+}
+
+/// The records of the store, for reading at the terminal; no tenant is needed.
+pub(super) async fn records(general: &General) -> Result<Records, Exit> {
+    let config = config(general, true)?;
+    let _log = telemetry(general, Some(&config))?;
+    Ok(Records::new(open(&config).await?, clock()))
+}
+
+/// The one clock of the process.
+pub(super) fn clock() -> Clock {
+    Clock::system()
+}
+
+pub(super) fn store_settings(config: &Config) -> store::Settings {
+    store::Settings { state_dir: config.state_dir.clone(), key_file: config.key_file.clone() }
+}
+
+async fn open(config: &Config) -> Result<Store, Exit> {
+    let opened = Store::open(&store_settings(config), clock()).await;
+    opened.map_err(|error| match error {
+        store::StoreError::Insecure { .. } | store::StoreError::WrongKey => Exit::config(error),
+        other => Exit::unavailable(other),
+    })
+}
+
+fn zia_settings(tenant: &config::Tenant) -> Result<zia::Settings, Exit> {
+    let settings = match tenant {
+        config::Tenant::ApiKey { username, password, api_key, cloud, base_url } => zia::Settings::api_key(
+            cloud.as_deref(),
+            base_url.as_deref(),
+            username,
+            password.clone(),
+            api_key.clone(),
+        ),
+        config::Tenant::OneApi { vanity, cloud, base_url, token_url, client_id, credential, audience } => {
+            let credential = match credential {
+                config::Credential::Secret(secret) => ClientCredential::Secret(secret.clone()),
+                config::Credential::PrivateKey(pem) => ClientCredential::PrivateKey(pem.clone()),
+            };
+            let (base_url, token_url) = (base_url.as_deref(), token_url.as_deref());
+            let audience = audience.as_deref().or(Some(zia::DEFAULT_AUDIENCE));
+            zia::Settings::oneapi(
+                vanity.as_deref(),
+                cloud.as_deref(),
+                base_url,
+                token_url,
+                client_id,
+                credential,
+                audience,
+            )
+        }
+    };
+    settings.map_err(Exit::config)
+}
+
+/// The settings of a client of an embedded sandbox tenant.
+pub(super) fn sandbox_settings(tenant: &SandboxTenant) -> Result<zia::Settings, Exit> {
+    let own = tenant.settings();
+    zia::Settings::api_key(
+        None,
+        Some(&own.base_url),
+        &own.username,
+        own.password.clone().into(),
+        own.api_key.clone().into(),
+    )
+    .map_err(Exit::config)
+}
+
+fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
+    let raises = &config.approval.raises;
+    let default = Policy::default();
+    let policy = Policy {
+        provision: tier(raises.provision_user).unwrap_or(default.provision),
+        deprovision: tier(raises.deprovision_user).unwrap_or(default.deprovision),
+        publish_others: tier(raises.publish_others).unwrap_or(default.publish_others),
+        protected: config.policy.protected.clone(),
+        max_open: config.policy.max_open,
+    };
+    lifecycle::Settings { policy, ask: config.approval.ask, expires: config.approval.expires, read_only }
+}
+
+fn tier(raise: Option<Approval>) -> Option<Tier> {
+    raise.map(|approval| match approval {
+        Approval::Client => Tier::Client,
+        Approval::OutOfBand => Tier::OutOfBand,
+        Approval::TwoPeople => Tier::TwoPeople,
+    })
+}
+
+/// How the HTTP server listens, and the file of a token that was made for it.
+pub(super) fn http_options(
+    config: &Config,
+    tls: Option<(PathBuf, PathBuf)>,
+    behind_proxy: bool,
+) -> Result<(HttpOptions, Option<PathBuf>), Exit> {
+    let (token, file) = match &config.http.token {
+        Some(token) => (token.clone(), None),
+        None => http::ensure_token(&config.state_dir)
+            .map(|(token, file)| (token, Some(file)))
+            .map_err(Exit::config)?,
+    };
+    let options = HttpOptions {
+        allowed_hosts: config.http.allowed_hosts.clone(),
+        allowed_origins: config.http.allowed_origins.clone(),
+        tls: tls.or_else(|| config.http.tls.clone()).map(|(cert, key)| TlsFiles { cert, key }),
+        behind_proxy: behind_proxy || config.http.behind_proxy,
+        public_url: config.http.public_url.clone(),
+        ..HttpOptions::new(token, HTTP_CALLER)
+    };
+    Ok((options, file))
+}

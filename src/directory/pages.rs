@@ -1,0 +1,74 @@
+//! When a list without a total has ended.
+
+/// What one page says of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another page may follow.
+    More,
+    /// This was the last page.
+    End,
+    /// The tenant repeats itself: it does not page as documented.
+    Repeats,
+}
+
+/// Follows the pages of one list.
+#[derive(Debug)]
+pub(super) struct Pages {
+    requested: usize,
+    first: Option<usize>,
+}
+
+impl Pages {
+    pub(super) fn new(requested: u32) -> Self {
+        Self { requested: usize::try_from(requested).unwrap_or(usize::MAX), first: None }
+    }
+
+    /// Takes a page of `rows` rows, of which `new` were not seen before.
+    ///
+    /// A tenant may ignore or cap the page size, so a first page that is shorter than asked ends the
+    /// list only if its length is no round cap (zia-facts §8, py#230); a later page ends it when it
+    /// is shorter than the first.
+    pub(super) fn take(&mut self, rows: usize, new: usize) -> Next {
+        if rows == 0 {
+            return Next::End;
+        }
+        if new == 0 {
+            return Next::Repeats;
+        }
+        let Some(first) = self.first else {
+            self.first = Some(rows);
+            let capped = rows.is_multiple_of(100);
+            return if rows >= self.requested || capped { Next::More } else { Next::End };
+        };
+        if rows < first { Next::End } else { Next::More }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(requested: u32, pages: &[(usize, usize)]) -> Next {
+        let mut follow = Pages::new(requested);
+        pages.iter().fold(Next::More, |_, &(rows, new)| follow.take(rows, new))
+    }
+
+    #[test]
+    fn a_short_page_ends_the_list() {
+        assert_eq!(walk(10_000, &[(83, 83)]), Next::End);
+        assert_eq!(walk(100, &[(100, 100), (99, 99)]), Next::End);
+        assert_eq!(walk(100, &[(100, 100), (0, 0)]), Next::End);
+    }
+
+    #[test]
+    fn a_page_of_a_round_cap_is_not_taken_for_the_end() {
+        assert_eq!(walk(10_000, &[(100, 100)]), Next::More);
+        assert_eq!(walk(10_000, &[(1000, 1000)]), Next::More);
+        assert_eq!(walk(10_000, &[(1000, 1000), (1000, 1000)]), Next::More);
+    }
+
+    #[test]
+    fn a_tenant_that_ignores_the_page_number_is_noticed() {
+        assert_eq!(walk(100, &[(100, 100), (100, 0)]), Next::Repeats);
+    }
+}

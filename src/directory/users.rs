@@ -1,0 +1,410 @@
+//! One user, read live; and searches.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::Instant;
+
+use super::{
+    Directory,
+    names::named,
+    pages::{Next, Pages},
+};
+use crate::{
+    model::{Digest, Email, Named, User, UserId, UserRef},
+    zia::{Deadline, Error, Kind, Raw, UserQuery, ZiaUser},
+};
+
+/// Rows asked for per page; ZIA's largest (zia-facts §3.2).
+const PAGE: u32 = 10_000;
+
+/// The most pages of one scan: an eighth of the hour's 40 lists.
+const MAX_PAGES: u32 = 5;
+
+/// One user, as ZIA shows it in the list and by id.
+#[derive(Debug)]
+pub struct Seen {
+    /// The user, name and address from the list row.
+    pub user: User,
+    /// The vendor's type, if shown.
+    pub kind: Option<String>,
+    /// The row, as ZIA sent it.
+    pub row: Box<RawValue>,
+}
+
+/// The answer to a live look-up of one user.
+#[derive(Debug)]
+pub enum Lookup {
+    /// Exactly one.
+    Found(Box<Seen>),
+    /// Several have the address.
+    Several(Vec<User>),
+    /// None; `proven` says whether ZIA's answers establish that.
+    Absent {
+        /// Whether absence is established.
+        proven: bool,
+    },
+}
+
+/// A user as ZIA answers by id.
+#[derive(Debug)]
+pub struct ById {
+    /// The object, as ZIA sent it.
+    pub raw: Box<RawValue>,
+    /// Digest of the documented fields, to notice a change.
+    pub object: Digest,
+    /// The address, unless ZIA answered an encoded one (zia-facts §3.2).
+    pub plain_email: Option<String>,
+    plain_name: Option<String>,
+}
+
+/// What to search for.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// A part of the name or the address; empty matches all.
+    pub text: String,
+    /// Only users of this department.
+    pub department: Option<Named>,
+    /// Only members of this group.
+    pub group: Option<Named>,
+    /// Ask ZIA even if the users were listed lately.
+    pub fresh: bool,
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub struct Searched {
+    /// The users that match, by id.
+    pub users: Vec<Arc<User>>,
+    /// When they were read.
+    pub as_of: Timestamp,
+    /// Read from ZIA for this search.
+    pub live: bool,
+    /// Whether every user of the tenant was looked at.
+    pub complete: bool,
+}
+
+/// Whether `name=` finds users by their address: sources disagree (zia-facts §3.2), so it is learned.
+#[derive(Debug, Default)]
+pub(super) struct FilterFacts {
+    finds_emails: AtomicBool,
+    ignores_emails: AtomicBool,
+    large_tenant: AtomicBool,
+}
+
+struct Rows {
+    rows: Vec<Raw<ZiaUser>>,
+    complete: bool,
+}
+
+impl Directory {
+    /// Looks one user up in ZIA itself.
+    ///
+    /// # Errors
+    /// What ZIA answered; absence is no error.
+    pub async fn look_up(&self, who: &UserRef, until: Deadline) -> Result<Lookup, Error> {
+        let lookup = match who {
+            UserRef::Email(email) => self.by_email(email, until).await?,
+            UserRef::Id(id) => match self.by_id(*id, until).await? {
+                None => Lookup::Absent { proven: true },
+                Some(found) => self.row_of(*id, &found, until).await?,
+            },
+        };
+        if let (UserRef::Id(id), Lookup::Absent { .. }) = (who, &lookup) {
+            self.shared.users.forget(*id);
+        }
+        Ok(lookup)
+    }
+
+    /// Reads a user by id; `None` if ZIA says that there is none.
+    ///
+    /// # Errors
+    /// What ZIA answered; a 404 that is not ZIA's is an error too.
+    pub async fn by_id(&self, id: UserId, until: Deadline) -> Result<Option<ById>, Error> {
+        match self.zia.user(id, until).await {
+            Ok(found) => Ok(Some(ById::from(found))),
+            Err(Error { kind: Kind::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A user seen in the last 90 seconds, and when.
+    pub fn recent(&self, who: &UserRef) -> Option<(Arc<User>, Timestamp)> {
+        match who {
+            UserRef::Id(id) => self.shared.users.by_id(*id),
+            UserRef::Email(email) => self.shared.users.by_email(&email.folded()),
+        }
+    }
+
+    /// Takes note of a user that we wrote.
+    pub fn learn(&self, user: User) {
+        self.shared.users.keep(user, self.clock.now());
+    }
+
+    /// Forgets a user that we deleted.
+    pub fn forget(&self, id: UserId) {
+        self.shared.users.forget(id);
+    }
+
+    /// Finds users by a part of name or address, department and group.
+    ///
+    /// # Errors
+    /// What ZIA's list answered.
+    pub async fn search(&self, search: &Search, until: Deadline) -> Result<Searched, Error> {
+        if !search.fresh
+            && let Some(known) = self.shared.users.all()
+        {
+            return Ok(search.among(known, false));
+        }
+        let asked = Instant::now();
+        let _one = self.shared.listing.lock().await;
+        // Another caller may have listed everything while this one waited.
+        if let Some(known) = self.shared.users.all_begun_after(asked) {
+            return Ok(search.among(known, true));
+        }
+        let as_of = self.clock.now();
+        let large = self.shared.facts.large_tenant.load(Ordering::Relaxed);
+        if !large
+            && self.scan(MAX_PAGES, until).await?.complete
+            && let Some(known) = self.shared.users.all()
+        {
+            return Ok(search.among(known, true));
+        }
+        self.shared.facts.large_tenant.store(true, Ordering::Relaxed);
+        let query = UserQuery {
+            name: (!search.text.is_empty()).then(|| search.text.clone()),
+            dept: search.department.as_ref().map(|d| d.name.clone()),
+            group: search.group.as_ref().map(|g| g.name.clone()),
+            ..UserQuery::default()
+        };
+        let rows = self.filtered(query, until).await?;
+        let users = rows.rows.iter().map(|r| Arc::new(to_user(&r.value))).collect();
+        // What the filters match is disputed, so their answer proves nothing about the rest.
+        Ok(Searched { complete: false, ..search.among((users, as_of), true) })
+    }
+
+    async fn by_email(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
+        let facts = &self.shared.facts;
+        if !facts.ignores_emails.load(Ordering::Relaxed) {
+            let hits = self
+                .filtered(UserQuery { name: Some(email.to_string()), ..UserQuery::default() }, until)
+                .await?;
+            let complete = hits.complete;
+            if let Some(found) = pick(hits, email) {
+                if !found.name_holds(email) {
+                    facts.finds_emails.store(true, Ordering::Relaxed);
+                }
+                return Ok(found);
+            }
+            if complete && facts.finds_emails.load(Ordering::Relaxed) {
+                return Ok(Lookup::Absent { proven: true });
+            }
+        }
+        self.by_email_in_full_list(email, until).await
+    }
+
+    async fn by_email_in_full_list(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
+        let facts = &self.shared.facts;
+        let first = self.scan(1, until).await?;
+        let sample = sample_email(&first.rows);
+        let complete = first.complete;
+        if let Some(found) = pick(first, email) {
+            facts.ignores_emails.store(true, Ordering::Relaxed);
+            return Ok(found);
+        }
+        if !facts.ignores_emails.load(Ordering::Relaxed)
+            && let Some(sample) = sample
+        {
+            self.learn_what_the_filter_matches(&sample, until).await?;
+        }
+        if complete || facts.finds_emails.load(Ordering::Relaxed) {
+            return Ok(Lookup::Absent { proven: true });
+        }
+        let all = self.scan(MAX_PAGES, until).await?;
+        let proven = all.complete;
+        Ok(pick(all, email).unwrap_or(Lookup::Absent { proven }))
+    }
+
+    async fn learn_what_the_filter_matches(&self, sample: &str, until: Deadline) -> Result<(), Error> {
+        let query = UserQuery { name: Some(sample.to_owned()), ..UserQuery::default() };
+        let hits = self.filtered(query, until).await?;
+        let found = hits.rows.iter().any(|r| r.value.email.as_deref() == Some(sample));
+        let fact = if found { &self.shared.facts.finds_emails } else { &self.shared.facts.ignores_emails };
+        fact.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The list row of a user read by id: it alone has the plain name and says who is not editable.
+    async fn row_of(&self, id: UserId, found: &ById, until: Deadline) -> Result<Lookup, Error> {
+        let mut names = vec![&found.plain_email, &found.plain_name];
+        if self.shared.facts.ignores_emails.load(Ordering::Relaxed) {
+            names.remove(0);
+        }
+        for name in names.into_iter().flatten() {
+            let hits =
+                self.filtered(UserQuery { name: Some(name.clone()), ..UserQuery::default() }, until).await?;
+            if let Some(row) = hits.rows.into_iter().find(|r| r.value.id == id) {
+                return Ok(Lookup::Found(Box::new(Seen::from(row))));
+            }
+        }
+        let all = self.scan(MAX_PAGES, until).await?;
+        let row = all.rows.into_iter().find(|r| r.value.id == id);
+        Ok(row.map_or(Lookup::Absent { proven: false }, |row| Lookup::Found(Box::new(Seen::from(row)))))
+    }
+
+    /// All rows that ZIA's filters let through.
+    async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
+        let rows = self.read(query, MAX_PAGES, until).await?;
+        for row in &rows.rows {
+            self.learn(to_user(&row.value));
+        }
+        Ok(rows)
+    }
+
+    /// The first pages of the whole list; a complete one becomes the index.
+    async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
+        let (began, as_of) = (Instant::now(), self.clock.now());
+        let rows = self.read(UserQuery::default(), max_pages, until).await?;
+        if rows.complete {
+            let users = rows.rows.iter().map(|r| to_user(&r.value)).collect();
+            self.shared.users.replace(users, began, as_of);
+        }
+        Ok(rows)
+    }
+
+    async fn read(&self, query: UserQuery, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
+        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        let mut pages = Pages::new(PAGE);
+        for page in 1..=max_pages {
+            let query = UserQuery { page, page_size: PAGE, ..query.clone() };
+            let got = self.zia.users(&query, until).await?;
+            let (count, before) = (got.len(), rows.len());
+            rows.extend(got.into_iter().filter(|r| seen.insert(r.value.id)));
+            match pages.take(count, rows.len() - before) {
+                Next::More => {}
+                Next::End => return Ok(Rows { rows, complete: true }),
+                Next::Repeats => break,
+            }
+        }
+        Ok(Rows { rows, complete: false })
+    }
+}
+
+impl Search {
+    fn among(&self, (users, as_of): (Vec<Arc<User>>, Timestamp), live: bool) -> Searched {
+        let text = self.text.to_lowercase();
+        let mut users: Vec<_> = users.into_iter().filter(|u| self.matches(&text, u)).collect();
+        users.sort_by_key(|u| u.id);
+        Searched { users, as_of, live, complete: true }
+    }
+
+    fn matches(&self, text: &str, user: &User) -> bool {
+        let named = user.name.to_lowercase().contains(text) || user.email.to_lowercase().contains(text);
+        named && self.keeps(user)
+    }
+
+    /// Whether a user is of the department and the group asked for.
+    pub fn keeps(&self, user: &User) -> bool {
+        let department =
+            self.department.as_ref().is_none_or(|d| user.department.as_ref().is_some_and(|u| u.id == d.id));
+        department && self.group.as_ref().is_none_or(|g| user.groups.iter().any(|u| u.id == g.id))
+    }
+}
+
+impl Lookup {
+    fn name_holds(&self, email: &Email) -> bool {
+        matches!(self, Self::Found(seen) if seen.user.name.to_lowercase().contains(&email.folded()))
+    }
+}
+
+impl From<Raw<ZiaUser>> for Seen {
+    fn from(row: Raw<ZiaUser>) -> Self {
+        Self { user: to_user(&row.value), kind: row.value.kind, row: row.raw }
+    }
+}
+
+impl From<Raw<ZiaUser>> for ById {
+    fn from(found: Raw<ZiaUser>) -> Self {
+        let object = Digest::of_json(&documented(&found.value));
+        let plain = |text: Option<String>| text.filter(|t| !t.is_empty() && !is_encoded(t));
+        Self {
+            raw: found.raw,
+            object,
+            plain_email: plain(found.value.email).filter(|e| e.contains('@')),
+            plain_name: plain(found.value.name),
+        }
+    }
+}
+
+/// The rows with exactly this address, whatever the case.
+fn pick(rows: Rows, email: &Email) -> Option<Lookup> {
+    let is = |r: &Raw<ZiaUser>| r.value.email.as_deref().is_some_and(|e| email.is(e));
+    let mut exact: Vec<_> = rows.rows.into_iter().filter(is).collect();
+    match exact.len() {
+        0 => None,
+        1 => exact.pop().map(|row| Lookup::Found(Box::new(Seen::from(row)))),
+        _ => Some(Lookup::Several(exact.iter().map(|r| to_user(&r.value)).collect())),
+    }
+}
+
+/// An address that the display name does not hold, to try the name filter with.
+fn sample_email(rows: &[Raw<ZiaUser>]) -> Option<String> {
+    rows.iter().find_map(|r| {
+        let (name, email) = (r.value.name.as_deref()?, r.value.email.as_deref()?);
+        let plain = email.contains('@') && !name.to_lowercase().contains(&email.to_lowercase());
+        plain.then(|| email.to_owned())
+    })
+}
+
+/// Whether text has the shape of ZIA's encoded names: 43 base64 characters and `=` (zia-facts §3.2).
+pub(crate) fn is_encoded(text: &str) -> bool {
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
+    text.strip_suffix('=').is_some_and(|t| t.len() == 43 && t.bytes().all(base64))
+}
+
+/// A row as the tools show it.
+pub(crate) fn to_user(row: &ZiaUser) -> User {
+    User {
+        id: row.id,
+        name: row.name.clone().unwrap_or_default(),
+        email: row.email.clone().unwrap_or_default(),
+        department: row.department.clone().map(named),
+        groups: row.groups.iter().cloned().map(named).collect(),
+        comments: row.comments.clone().filter(|c| !c.is_empty()),
+        admin_user: row.admin_user.unwrap_or(false),
+        editable: !row.is_non_editable.unwrap_or(false),
+        disabled: row.disabled.unwrap_or(false),
+    }
+}
+
+/// The documented fields, in one form: what a change to the user shows in.
+fn documented(user: &ZiaUser) -> Value {
+    let mut groups: Vec<_> = user.groups.iter().map(|g| g.id).collect();
+    groups.sort_unstable();
+    json!({
+        "id": user.id, "name": user.name, "email": user.email, "groups": groups,
+        "department": user.department.as_ref().map(|d| d.id), "comments": user.comments,
+        "tempAuthEmail": user.temp_auth_email, "adminUser": user.admin_user, "disabled": user.disabled,
+        "isNonEditable": user.is_non_editable, "type": user.kind,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encoded_names_are_told_by_their_shape() {
+        assert!(is_encoded("kiUDkh50JxDI7zyijrXwUB44JkIvK+nQeGDbhxHJmfo="));
+        assert!(!is_encoded("Jane Doe"));
+        assert!(!is_encoded("kiUDkh50JxDI7zyijrXwUB44JkIvK+nQeGDbhxHJmfo"));
+        assert!(!is_encoded("kiUDkh50JxDI7zyijrXwUB44JkIvK nQeGDbhxHJmfo="));
+    }
+}

@@ -1,0 +1,82 @@
+//! The `activate` tool: publish what waits, others' changes only with approval.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    Lifecycle,
+    begin::Begun,
+    details::Details,
+    failure::Failure,
+    report::{Activation, ActivationState},
+};
+use crate::{
+    model::{Action, Actor, Digest, State},
+    zia::ActivationStatus,
+};
+
+/// How long a running activation is waited for.
+const JOIN: Duration = Duration::from_secs(30);
+
+impl Lifecycle {
+    /// Publishes staged changes; asks first where other administrators' changes would go live.
+    ///
+    /// # Errors
+    /// What ZIA or the store answered.
+    pub async fn activate(&self, actor: Actor) -> Result<Begun, Failure> {
+        let this = self.clone();
+        self.detached(async move { this.activate_now(&actor).await }).await
+    }
+
+    async fn activate_now(&self, actor: &Actor) -> Result<Begun, Failure> {
+        let arguments = Digest::of_json(&json!({}));
+        let _one = self.shared.beginning.lock("activate".into()).await;
+        if let Some(open) = self.joinable(actor, Action::Activate, &arguments).await? {
+            return Ok(self.asking(actor, &open));
+        }
+        let (status, joined) = self.status_after_running().await?;
+        let ours = !self.possibly_staged().await?.is_empty();
+        let mut details = Details::default();
+        if joined {
+            details.note("an activation was running already; this call waited for it");
+        }
+        let state = match status {
+            ActivationStatus::Active if !ours => {
+                details.activation = Some(Activation::plain(ActivationState::NotNeeded));
+                details.note("nothing waits for activation; nothing was sent");
+                State::AlreadyDone
+            }
+            ActivationStatus::Active => State::Approved,
+            ActivationStatus::Pending | ActivationStatus::InProgress => {
+                details.foreign = self.others_wait(status).await?;
+                if details.foreign { self.first_state(Action::Activate, actor) } else { State::Approved }
+            }
+        };
+        if details.foreign {
+            details.note("changes of other administrators wait too and would go live with this activation");
+        }
+        if state == State::Awaiting {
+            self.check_open(actor).await?;
+        }
+        let operation = self.create(actor, Action::Activate, state, arguments, None, &details).await?;
+        if state == State::Approved {
+            self.carry_out(operation.clone());
+        }
+        Ok(self.asking(actor, &operation))
+    }
+
+    /// The status; a running activation is waited for.
+    async fn status_after_running(&self) -> Result<(ActivationStatus, bool), Failure> {
+        let end = tokio::time::Instant::now() + JOIN;
+        let mut joined = false;
+        loop {
+            let status = self.zia.status(self.interactive()).await?;
+            if status != ActivationStatus::InProgress || tokio::time::Instant::now() >= end {
+                return Ok((status, joined));
+            }
+            joined = true;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}

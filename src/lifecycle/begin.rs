@@ -1,0 +1,195 @@
+//! How operations begin, are joined and are waited for.
+
+use std::{future::Future, time::Duration};
+
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+use super::{
+    Lifecycle,
+    approval::Question,
+    audit::entry,
+    details::Details,
+    failure::{Code, Failure},
+    operation::{self, has_lapsed, is_moving, may_follow},
+    report::Report,
+};
+use crate::{
+    model::{Action, Actor, Digest, Operation, OperationId, State, UserId},
+    store::{NewOperation, Which},
+};
+
+/// How often an operation that another process may carry out is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// An operation as it stands after a call, and the question to a person if one is due.
+#[derive(Debug)]
+pub struct Begun {
+    /// The operation's id.
+    pub operation: OperationId,
+    /// What to ask the person in the client.
+    pub question: Option<Question>,
+}
+
+impl Begun {
+    pub(crate) fn plain(operation: &Operation) -> Self {
+        Self { operation: operation.id.clone(), question: None }
+    }
+}
+
+impl Lifecycle {
+    /// The answer of the tool that began an operation, as it stands now.
+    ///
+    /// # Errors
+    /// The failure that stopped it, or `STORE_UNAVAILABLE`.
+    pub async fn report(&self, id: &OperationId) -> Result<Report, Failure> {
+        let operation = self.load(id).await?;
+        operation::report(&operation, self.clock.now(), self.is_running(id))
+    }
+
+    /// Waits until an operation no longer moves, or for some time, then reports it.
+    ///
+    /// Giving up waiting abandons nothing.
+    ///
+    /// # Errors
+    /// The failure that stopped it, or `STORE_UNAVAILABLE`.
+    pub async fn wait(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
+        let until = Instant::now() + most;
+        let mut changes = self.shared.changes.subscribe();
+        loop {
+            let operation = self.load(id).await?;
+            if !is_moving(operation.state) || Instant::now() >= until {
+                return operation::report(&operation, self.clock.now(), self.is_running(id));
+            }
+            let look = tokio::time::sleep(LOOK_AGAIN);
+            tokio::select! {
+                _ = changes.recv() => {}
+                () = look => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// Runs a use case to its end even if the caller stops waiting; a panic in it is an error of
+    /// this one call.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        tokio::spawn(work).await.unwrap_or_else(|_| Err(internal()))
+    }
+
+    pub(crate) async fn load(&self, id: &OperationId) -> Result<Operation, Failure> {
+        let found = self.store.operation(id).await?.filter(|o| o.tenant == self.tenant());
+        let operation = found.ok_or_else(no_such_operation)?;
+        if has_lapsed(&operation, self.clock.now()) { self.expire(operation).await } else { Ok(operation) }
+    }
+
+    async fn expire(&self, operation: Operation) -> Result<Operation, Failure> {
+        let mut details = Details::of(&operation);
+        details.note("nobody approved in time; nothing was sent");
+        match self.step(&operation, State::Expired, &details, "operation.expired").await {
+            Err(Failure { code: Code::Conflict, .. }) => {
+                self.store.operation(&operation.id).await?.ok_or_else(no_such_operation)
+            }
+            other => other,
+        }
+    }
+
+    /// Moves an operation a step on, if the state machine allows it.
+    pub(crate) async fn step(
+        &self,
+        from: &Operation,
+        to: State,
+        details: &Details,
+        event: &'static str,
+    ) -> Result<Operation, Failure> {
+        if !may_follow(from.state, to) {
+            tracing::error!(operation.id = %from.id, from = from.state.as_str(), to = to.as_str(), "step refused");
+            return Err(internal());
+        }
+        let audit = entry(event, [("from", from.state.as_str().into()), ("to", to.as_str().into())]);
+        let moved = self.store.advance(from, to, details.to_value(), audit).await?;
+        self.changed(&moved.id);
+        Ok(moved)
+    }
+
+    pub(crate) fn changed(&self, id: &OperationId) {
+        // Nobody listening is fine.
+        let _ = self.shared.changes.send(id.clone());
+    }
+
+    /// Records a new operation.
+    pub(crate) async fn create(
+        &self,
+        actor: &Actor,
+        action: Action,
+        state: State,
+        arguments: Digest,
+        subject: Option<UserId>,
+        details: &Details,
+    ) -> Result<Operation, Failure> {
+        let expires =
+            SignedDuration::try_from(self.settings.expires).unwrap_or(SignedDuration::from_mins(15));
+        let new = NewOperation {
+            tenant: self.tenant().to_owned(),
+            action,
+            actor: actor.clone(),
+            state,
+            arguments,
+            subject,
+            expires_at: self.clock.now() + expires,
+            details: details.to_value(),
+        };
+        let subject = subject.map_or(serde_json::Value::Null, |id| id.get().into());
+        let audit = entry(
+            "operation.created",
+            [("tool", action.as_str().into()), ("state", state.as_str().into()), ("user_id", subject)],
+        );
+        let created = self.store.create_operation(new, audit).await?;
+        self.changed(&created.id);
+        Ok(created)
+    }
+
+    /// The caller's open operation with the same arguments.
+    pub(crate) async fn joinable(
+        &self,
+        actor: &Actor,
+        action: Action,
+        arguments: &Digest,
+    ) -> Result<Option<Operation>, Failure> {
+        let found = self.store.joinable(self.tenant(), &actor.caller, action, arguments).await?;
+        let Some(operation) = found else { return Ok(None) };
+        let live = self.load(&operation.id).await?;
+        Ok(Some(live).filter(|o| o.state == State::Awaiting || is_moving(o.state)))
+    }
+
+    /// Refuses a caller who already has the most operations waiting.
+    pub(crate) async fn check_open(&self, actor: &Actor) -> Result<(), Failure> {
+        let most = self.settings.policy.max_open;
+        if self.store.count_awaiting(self.tenant(), &actor.caller).await? < most {
+            return Ok(());
+        }
+        let open = self.store.operations(Some(self.tenant()), Which::Open, 100).await?;
+        let waiting = open.iter().filter(|o| o.state == State::Awaiting && o.actor.caller == actor.caller);
+        let failure = Failure::new(
+            Code::RateLimited,
+            format!("{most} operations of this caller wait for a person already"),
+            "have them decided, or call again once one has expired",
+        );
+        Err(waiting.map(|o| o.expires_at).min().into_iter().fold(failure, Failure::retry_at))
+    }
+}
+
+pub(crate) fn no_such_operation() -> Failure {
+    Failure::new(Code::NotFound, "there is no such operation", "list your open operations with tenant_status")
+        .at("operation_id")
+}
+
+pub(crate) fn internal() -> Failure {
+    Failure::new(
+        Code::StoreUnavailable,
+        "the server met a fault of its own",
+        "see the server's log; read the operation",
+    )
+}

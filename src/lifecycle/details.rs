@@ -1,0 +1,63 @@
+//! What the lifecycle remembers of an operation; the store seals it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    failure::Failure,
+    report::{Activation, ActivationState, Approval, Capture, Change, InitialPassword, Subject},
+};
+use crate::model::Operation;
+
+/// The sealed part of an operation.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Details {
+    /// The user it is about.
+    pub user: Option<Subject>,
+    /// The caller's reason, as given; untrusted.
+    pub reason: Option<String>,
+    /// Digest of the documented fields of the user as read by id, to compare before the send.
+    pub object: Option<String>,
+    /// The before-image.
+    pub capture: Option<Capture>,
+    /// Field by field.
+    pub changes: Option<Vec<Change>>,
+    /// Who approved.
+    pub approval: Option<Approval>,
+    /// What became of the activation.
+    pub activation: Option<Activation>,
+    /// The first password's fate.
+    pub initial_password: Option<InitialPassword>,
+    /// Other administrators' changes were staged before our first write.
+    pub foreign: bool,
+    /// What else to know.
+    pub notes: Vec<String>,
+    /// Why it failed, if the caller can mend it.
+    pub failure: Option<Failure>,
+}
+
+impl Details {
+    /// Reads the details of an operation; unreadable ones are empty.
+    pub(crate) fn of(operation: &Operation) -> Self {
+        serde_json::from_value(operation.details.clone()).unwrap_or_default()
+    }
+
+    /// The JSON to be sealed.
+    pub(crate) fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+
+    /// Adds a note once.
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
+    }
+
+    /// The activation so far.
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation.clone().unwrap_or_else(|| Activation::plain(ActivationState::NotNeeded))
+    }
+}

@@ -1,0 +1,149 @@
+//! The state machine of an operation, without I/O.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    details::Details,
+    failure::{Code, Failure},
+    report::{HowToApprove, Outcome, Report},
+};
+use crate::model::{Operation, State};
+
+/// How long a step may take before an operation that nobody here carries out counts as abandoned.
+///
+/// Longer than the longest single call (60 s), so that another process's running step is not
+/// taken for a lost one.
+pub(crate) const STEP_LIMIT: SignedDuration = SignedDuration::from_secs(120);
+
+/// Whether a step may follow another.
+pub(crate) fn may_follow(from: State, to: State) -> bool {
+    use State::*;
+    match from {
+        Awaiting => matches!(to, Awaiting | Approved | Declined | Expired | Failed),
+        Approved => matches!(to, Sending | Activating | Changed | AlreadyDone | Done | Failed),
+        Sending => matches!(to, Acked | Verified | AlreadyDone | Failed | Unknown),
+        Acked => matches!(to, Verified | Unknown),
+        Unknown => matches!(to, Unknown | Verified | AlreadyDone | Failed),
+        Verified => matches!(to, Activating | NotActive | Done),
+        Activating => matches!(to, Done | NotActive | Failed),
+        NotActive => matches!(to, Activating | NotActive | Done),
+        Done | AlreadyDone | Planned | Declined | Expired | Changed | Failed => false,
+    }
+}
+
+/// Whether an undecided operation has lapsed.
+pub(crate) fn has_lapsed(operation: &Operation, now: Timestamp) -> bool {
+    operation.state == State::Awaiting && now >= operation.expires_at
+}
+
+/// Whether waiting longer may still change the answer.
+pub(crate) fn is_moving(state: State) -> bool {
+    matches!(state, State::Approved | State::Sending | State::Acked | State::Verified | State::Activating)
+}
+
+/// The outcome that a caller is told.
+///
+/// `running` says that this process carries the operation out.
+pub(crate) fn outcome(operation: &Operation, now: Timestamp, running: bool) -> Outcome {
+    let abandoned = !running && now.duration_since(operation.updated_at) > STEP_LIMIT;
+    match operation.state {
+        State::Awaiting if has_lapsed(operation, now) => Outcome::Expired,
+        State::Awaiting => Outcome::AwaitingApproval,
+        State::Sending | State::Acked if abandoned => Outcome::Unknown,
+        State::Approved | State::Sending | State::Acked => Outcome::InProgress,
+        State::Verified | State::Activating | State::NotActive => Outcome::AppliedNotActive,
+        State::Done => Outcome::Done,
+        State::AlreadyDone => Outcome::AlreadyDone,
+        State::Planned => Outcome::Planned,
+        State::Declined => Outcome::Declined,
+        State::Expired => Outcome::Expired,
+        State::Changed => Outcome::Changed,
+        State::Failed => Outcome::Failed,
+        State::Unknown => Outcome::Unknown,
+    }
+}
+
+/// The answer of the tool that began an operation.
+///
+/// # Errors
+/// The failure that stopped the operation, where the caller can mend it.
+pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Result<Report, Failure> {
+    let details = Details::of(operation);
+    if let (State::Failed, Some(failure)) = (operation.state, &details.failure)
+        && failure.code != Code::Forbidden
+        && (failure.code != Code::Upstream || failure.retryable)
+    {
+        return Err(failure.clone().of(&operation.id));
+    }
+    let outcome = outcome(operation, now, running);
+    let activation = details.activation();
+    Ok(Report {
+        outcome,
+        operation_id: operation.id.clone(),
+        user: details.user,
+        activation,
+        capture: details.capture,
+        changes: details.changes,
+        approval: details.approval,
+        how_to_approve: (outcome == Outcome::AwaitingApproval).then(|| how_to_approve(operation)),
+        initial_password: details.initial_password,
+        notes: details.notes,
+    })
+}
+
+/// Where a person can decide on an operation.
+pub(crate) fn how_to_approve(operation: &Operation) -> HowToApprove {
+    HowToApprove {
+        page: None,
+        cli: format!("zia-mcp approve {}", operation.id),
+        expires_at: operation.expires_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_state() -> impl Strategy<Value = State> {
+        prop::sample::select(State::ALL.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_follows_an_end(from in any_state(), to in any_state()) {
+            prop_assert!(!(from.is_ended() && may_follow(from, to)));
+        }
+
+        #[test]
+        fn a_send_needs_an_approval(from in any_state()) {
+            prop_assert_eq!(may_follow(from, State::Sending), from == State::Approved);
+        }
+    }
+
+    #[test]
+    fn every_state_can_reach_an_end() {
+        for start in State::ALL {
+            let mut seen = vec![start];
+            let mut next = 0;
+            while let Some(&from) = seen.get(next) {
+                let more = State::ALL.into_iter().filter(|&to| may_follow(from, to));
+                for to in more.collect::<Vec<_>>() {
+                    if !seen.contains(&to) {
+                        seen.push(to);
+                    }
+                }
+                next += 1;
+            }
+            assert!(seen.iter().any(|s| s.is_ended()), "{start:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_becomes_success_or_failure_only_by_its_own_step() {
+        assert!(!may_follow(State::Unknown, State::Done));
+        assert!(!may_follow(State::Sending, State::Done));
+        assert!(!may_follow(State::Awaiting, State::Sending));
+    }
+}

@@ -1,0 +1,173 @@
+//! Who may be touched, and which proof a write needs.
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Code, Failure};
+use crate::model::{Action, Channel, Email, User};
+
+/// What has to happen before a write is carried out, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Nothing: captured, reversible.
+    None,
+    /// A person answers in the client's own form.
+    Client,
+    /// A person proves themself with something the agent does not hold.
+    OutOfBand,
+    /// Two such people.
+    TwoPeople,
+}
+
+/// The operator's rules.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Lowest proof for `provision_user`.
+    pub provision: Tier,
+    /// Lowest proof for `deprovision_user`.
+    pub deprovision: Tier,
+    /// Lowest proof for publishing other administrators' staged changes.
+    pub publish_others: Tier,
+    /// Addresses that are never touched; `*` stands for any run of characters.
+    pub protected: Vec<String>,
+    /// The most operations that a caller may have waiting, 1 to 20.
+    pub max_open: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            provision: Tier::None,
+            deprovision: Tier::Client,
+            publish_others: Tier::Client,
+            protected: Vec::new(),
+            max_open: 20,
+        }
+    }
+}
+
+impl Policy {
+    /// The proof that an action needs over a channel.
+    ///
+    /// Over HTTP the client's form is never proof: a shared client can answer for its user.
+    pub(crate) fn tier(&self, action: Action, channel: Channel) -> Tier {
+        let lowest = match action {
+            Action::ProvisionUser => self.provision,
+            Action::DeprovisionUser => self.deprovision,
+            Action::Activate => self.publish_others,
+        };
+        if lowest == Tier::Client && channel == Channel::Http { Tier::OutOfBand } else { lowest }
+    }
+
+    /// Refuses users that this server never deletes or changes.
+    ///
+    /// # Errors
+    /// `PROTECTED` with the rule's name.
+    pub(crate) fn check_target(
+        &self,
+        user: &User,
+        kind: Option<&str>,
+        own_login: Option<&str>,
+    ) -> Result<(), Failure> {
+        let rule = if own_login.is_some_and(|own| same_address(own, &user.email)) {
+            "own-account: this is the account that the server signs in with"
+        } else if user.admin_user || kind.is_some_and(is_privileged) {
+            "administrator: the user is linked to an administrator account"
+        } else if !user.editable {
+            "non-editable: ZIA marks the user as not editable, as it does for synchronised users"
+        } else if let Some(pattern) = self.protected.iter().find(|p| matches(p, &user.email)) {
+            return Err(protected(&format!("protected-address: the address matches `{pattern}`"), user));
+        } else {
+            return Ok(());
+        };
+        Err(protected(rule, user))
+    }
+}
+
+fn protected(rule: &str, user: &User) -> Failure {
+    Failure::new(
+        Code::Protected,
+        format!("user {} is protected by the rule {rule}; nothing was sent", user.id),
+        "a ZIA administrator can change this user in the portal",
+    )
+    .at("user")
+}
+
+/// Response-side types that mark privileged accounts (zia-facts §3.1).
+fn is_privileged(kind: &str) -> bool {
+    matches!(kind, "SUPERADMIN" | "ADMIN" | "AUDITOR" | "REPORT_USER")
+}
+
+fn same_address(a: &str, b: &str) -> bool {
+    a.parse::<Email>().is_ok_and(|a| a.is(b)) || a.to_lowercase() == b.to_lowercase()
+}
+
+/// Whether an address matches a pattern in which `*` stands for any run of characters.
+fn matches(pattern: &str, address: &str) -> bool {
+    let (pattern, address) = (pattern.to_lowercase(), address.to_lowercase());
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == address };
+    let Some(mut left) = address.strip_prefix(head) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    for part in parts {
+        match left.find(part) {
+            Some(at) => left = left.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    left.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UserId;
+
+    fn user(email: &str) -> User {
+        User {
+            id: UserId::new(7).unwrap(),
+            name: "Jane".into(),
+            email: email.into(),
+            department: None,
+            groups: vec![],
+            comments: None,
+            admin_user: false,
+            editable: true,
+            disabled: false,
+        }
+    }
+
+    #[test]
+    fn administrators_synchronised_users_and_our_own_account_are_protected() {
+        let policy = Policy { protected: vec!["breakglass*@example.com".into()], ..Policy::default() };
+        let code = |u: &User, kind, own| policy.check_target(u, kind, own).map_err(|f| f.code);
+        let jane = user("jane@example.com");
+        assert_eq!(code(&jane, None, Some("api@example.com")), Ok(()));
+        assert_eq!(code(&User { admin_user: true, ..jane.clone() }, None, None), Err(Code::Protected));
+        assert_eq!(code(&User { editable: false, ..jane.clone() }, None, None), Err(Code::Protected));
+        assert_eq!(code(&jane, Some("SUPERADMIN"), None), Err(Code::Protected));
+        assert_eq!(code(&user("API@example.com"), None, Some("api@Example.com")), Err(Code::Protected));
+        assert_eq!(code(&user("BreakGlass-2@example.com"), None, None), Err(Code::Protected));
+    }
+
+    #[test]
+    fn over_http_the_clients_form_is_no_proof() {
+        let policy = Policy::default();
+        assert_eq!(policy.tier(Action::DeprovisionUser, Channel::Stdio), Tier::Client);
+        assert_eq!(policy.tier(Action::DeprovisionUser, Channel::Http), Tier::OutOfBand);
+        assert_eq!(policy.tier(Action::ProvisionUser, Channel::Http), Tier::None);
+    }
+
+    #[test]
+    fn patterns_match_whole_addresses() {
+        for (pattern, address, yes) in [
+            ("*@vip.example", "a@vip.example", true),
+            ("*@vip.example", "a@vip.example.org", false),
+            ("a*b*@x.y", "a1b2@x.y", true),
+            ("a*b*@x.y", "a1c2@x.y", false),
+            ("a@x.y", "A@X.Y", true),
+        ] {
+            assert_eq!(matches(pattern, address), yes, "{pattern} {address}");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Creating a user.
+
+use serde_json::{Value, json};
+use unicode_normalization::UnicodeNormalization;
+
+use super::{
+    Lifecycle,
+    begin::Begun,
+    details::Details,
+    failure::{Code, Failure},
+    find::{name_failure, user_candidates},
+    report::{Change, Draft, InitialPassword, Subject},
+};
+use crate::{
+    directory::Lookup,
+    model::{Action, Actor, Digest, Email, Named, State, User, UserRef, unwritable},
+    zia::Deadline,
+};
+
+/// ZIA's limits (zia-facts §3.1).
+const MAX_NAME: usize = 127;
+const MAX_COMMENTS: usize = 10_240;
+const MAX_GROUPS: usize = 127;
+
+/// A user to be created.
+#[derive(Clone, Debug)]
+pub struct ProvisionUser {
+    /// Display name, 1 to 127 characters.
+    pub name: String,
+    /// Login address; ZIA keeps it for life.
+    pub email: String,
+    /// Department, by name or id.
+    pub department: Option<String>,
+    /// Groups, by name or id; at least one.
+    pub groups: Vec<String>,
+    /// Comments, at most 10,240 characters.
+    pub comments: Option<String>,
+    /// Only say what would happen.
+    pub dry_run: bool,
+}
+
+/// A request whose texts were checked.
+struct Checked {
+    name: String,
+    email: Email,
+    comments: Option<String>,
+    notes: Vec<String>,
+}
+
+impl Lifecycle {
+    /// Begins to create a user, or finds that there is nothing to do.
+    ///
+    /// # Errors
+    /// Bad arguments, an existing user that differs, or what ZIA or the store answered.
+    pub async fn provision(&self, actor: Actor, request: ProvisionUser) -> Result<Begun, Failure> {
+        let this = self.clone();
+        self.detached(async move { this.provision_now(&actor, &request).await }).await
+    }
+
+    async fn provision_now(&self, actor: &Actor, request: &ProvisionUser) -> Result<Begun, Failure> {
+        let until = self.interactive();
+        let checked = check(request)?;
+        let arguments = digest(request, &checked);
+        let _one = self.shared.beginning.lock(format!("provision {}", checked.email.folded())).await;
+        if !request.dry_run
+            && let Some(open) = self.joinable(actor, Action::ProvisionUser, &arguments).await?
+        {
+            return Ok(self.asking(actor, &open));
+        }
+        let draft = self.resolve_draft(request, &checked, until).await?;
+        let mut details = Details { notes: checked.notes, ..Details::default() };
+        let lookup = self.directory.look_up(&UserRef::Email(checked.email), until).await?;
+        let state = match lookup {
+            Lookup::Found(seen) => {
+                same_or_refuse(&draft, &seen.user)?;
+                details.user = Some(Subject::User(seen.user));
+                details.note(
+                    "a user with this address, name, department and groups exists already; nothing was sent",
+                );
+                State::AlreadyDone
+            }
+            Lookup::Several(users) => return Err(several(&users)),
+            Lookup::Absent { proven } => {
+                if !proven {
+                    details.note("ZIA's lists could not prove that the address is free; ZIA itself refuses a duplicate");
+                }
+                details.changes = Some(creation(&draft));
+                details.user = Some(Subject::Draft(draft));
+                if request.dry_run { State::Planned } else { self.first_state(Action::ProvisionUser, actor) }
+            }
+        };
+        details.initial_password = (state != State::AlreadyDone).then(discarded);
+        if state == State::Awaiting {
+            self.check_open(actor).await?;
+        }
+        let operation = self.create(actor, Action::ProvisionUser, state, arguments, None, &details).await?;
+        if state == State::Approved {
+            self.carry_out(operation.clone());
+        }
+        Ok(self.asking(actor, &operation))
+    }
+
+    async fn resolve_draft(
+        &self,
+        request: &ProvisionUser,
+        checked: &Checked,
+        until: Deadline,
+    ) -> Result<Draft, Failure> {
+        let department = match &request.department {
+            None => None,
+            Some(asked) => {
+                let found = self.directory.resolve_department(asked, until).await?;
+                Some(found.map_err(|e| name_failure("department", e))?)
+            }
+        };
+        let found = self.directory.resolve_groups(&request.groups, until).await?;
+        let mut groups: Vec<Named> = Vec::new();
+        for group in found {
+            let group = group.map_err(|e| name_failure("groups", e))?;
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        let (name, email) = (checked.name.clone(), checked.email.to_string());
+        Ok(Draft { name, email, department, groups, comments: checked.comments.clone() })
+    }
+}
+
+/// The password is made, sent once and forgotten.
+pub(crate) fn discarded() -> InitialPassword {
+    InitialPassword {
+        delivery: "discarded".into(),
+        how: Some(
+            "a random password was set and kept nowhere; the user signs in through the identity provider, \
+             or an administrator sets a password in the portal"
+                .into(),
+        ),
+    }
+}
+
+fn check(request: &ProvisionUser) -> Result<Checked, Failure> {
+    let mut notes = Vec::new();
+    let name = text("name", &request.name, MAX_NAME, &mut notes)?;
+    if name.is_empty() {
+        return Err(Failure::argument("name", "the name is empty"));
+    }
+    let email: Email = request
+        .email
+        .parse()
+        .map_err(|e: crate::model::EmailError| Failure::argument("email", e.to_string()))?;
+    if request.groups.is_empty() {
+        return Err(Failure::argument("groups", "ZIA needs at least one group"));
+    }
+    if request.groups.len() > MAX_GROUPS {
+        let message =
+            format!("a user has at most {MAX_GROUPS} groups in ZIA, {} were named", request.groups.len());
+        return Err(Failure::new(Code::LimitExceeded, message, "name fewer groups").at("groups"));
+    }
+    let comments =
+        request.comments.as_deref().map(|c| comments(c, &mut notes)).transpose()?.filter(|c| !c.is_empty());
+    Ok(Checked { name, email, comments, notes })
+}
+
+/// A text as it is written to ZIA: outer blanks cut, composed, nothing hidden in it.
+fn text(field: &str, given: &str, most: usize, notes: &mut Vec<String>) -> Result<String, Failure> {
+    let trimmed = given.trim();
+    if let Some(bad) = unwritable(trimmed) {
+        let message = format!("{field} holds the character U+{:04X}, which is not allowed", u32::from(bad));
+        return Err(Failure::argument(field, message));
+    }
+    let composed: String = trimmed.nfc().collect();
+    if composed != trimmed {
+        notes.push(format!("{field} was normalised to Unicode NFC"));
+    }
+    let count = composed.chars().count();
+    if count > most {
+        return Err(Failure::argument(
+            field,
+            format!("{field} has at most {most} characters in ZIA, {count} were given"),
+        ));
+    }
+    Ok(composed)
+}
+
+/// Comments may hold line breaks and tabs.
+fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
+    let lines: Result<Vec<_>, _> = given
+        .replace("\r\n", "\n")
+        .split('\n')
+        .map(|line| text("comments", &line.replace('\t', " "), MAX_COMMENTS, notes))
+        .collect();
+    let joined = lines?.join("\n").trim().to_owned();
+    if joined.chars().count() > MAX_COMMENTS {
+        return Err(Failure::argument(
+            "comments",
+            format!("comments have at most {MAX_COMMENTS} characters in ZIA"),
+        ));
+    }
+    Ok(joined)
+}
+
+/// The same request, whatever the order of groups and the case of the address.
+fn digest(request: &ProvisionUser, checked: &Checked) -> Digest {
+    let mut groups = request.groups.clone();
+    groups.sort_unstable();
+    Digest::of_json(&json!({
+        "name": checked.name, "email": checked.email.folded(), "department": request.department,
+        "groups": groups, "comments": checked.comments,
+    }))
+}
+
+/// Accepts an existing user who is as asked.
+fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
+    let ids = |groups: &[Named]| {
+        let mut ids: Vec<_> = groups.iter().map(|g| g.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let differs = [
+        ("name", draft.name != user.name),
+        ("department", draft.department.as_ref().map(|d| d.id) != user.department.as_ref().map(|d| d.id)),
+        ("groups", ids(&draft.groups) != ids(&user.groups)),
+    ];
+    let fields: Vec<_> = differs.iter().filter(|(_, d)| *d).map(|(f, _)| *f).collect();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "a user with this address exists (id {}) and differs in {}; nothing was sent",
+        user.id,
+        fields.join(", ")
+    );
+    let candidates = user_candidates(std::slice::from_ref(user));
+    Err(Failure::new(Code::AlreadyExists, message, "look at the existing user with find_user")
+        .at("email")
+        .among(candidates))
+}
+
+fn several(users: &[User]) -> Failure {
+    let message = format!("{} users have this address; nothing was sent", users.len());
+    Failure::new(Code::AlreadyExists, message, "look at them with find_user")
+        .at("email")
+        .among(user_candidates(users))
+}
+
+fn creation(draft: &Draft) -> Vec<Change> {
+    let fields = [
+        ("name", json!(draft.name)),
+        ("email", json!(draft.email)),
+        ("department", json!(draft.department)),
+        ("groups", json!(draft.groups)),
+        ("comments", json!(draft.comments)),
+    ];
+    let set = fields.into_iter().filter(|(_, to)| !to.is_null());
+    set.map(|(field, to)| Change { field: field.into(), from: Value::Null, to }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> ProvisionUser {
+        ProvisionUser {
+            name: "Jane Doe".into(),
+            email: "jane@example.com".into(),
+            department: None,
+            groups: vec!["Sales".into(), "Ops".into()],
+            comments: None,
+            dry_run: false,
+        }
+    }
+
+    fn field_of(request: &ProvisionUser) -> String {
+        check(request).map(|_| String::new()).unwrap_or_else(|f| f.field.unwrap())
+    }
+
+    #[test]
+    fn names_are_limited_by_characters_not_bytes() {
+        let emoji = "😀".repeat(127);
+        assert_eq!(field_of(&ProvisionUser { name: emoji, ..request() }), "");
+        assert_eq!(field_of(&ProvisionUser { name: "x".repeat(128), ..request() }), "name");
+    }
+
+    #[test]
+    fn empty_and_hidden_names_are_refused() {
+        for name in ["", "   ", "\0", "a\u{202E}b", "a\u{200B}b"] {
+            assert_eq!(field_of(&ProvisionUser { name: name.into(), ..request() }), "name", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_decomposed_name_is_composed_and_said_so() {
+        let checked = check(&ProvisionUser { name: "Jose\u{301}".into(), ..request() }).unwrap();
+        assert_eq!(checked.name, "José");
+        assert_eq!(checked.notes.len(), 1);
+    }
+
+    #[test]
+    fn too_many_groups_are_refused_not_cut() {
+        let many = (0..1_000).map(|n| n.to_string()).collect();
+        let failure = check(&ProvisionUser { groups: many, ..request() }).map(|_| ()).unwrap_err();
+        assert_eq!(failure.code, Code::LimitExceeded);
+    }
+
+    #[test]
+    fn the_order_of_groups_does_not_make_another_request() {
+        let (a, b) = (request(), ProvisionUser { groups: vec!["Ops".into(), "Sales".into()], ..request() });
+        assert_eq!(digest(&a, &check(&a).unwrap()), digest(&b, &check(&b).unwrap()));
+        let c = ProvisionUser { name: "Other".into(), ..request() };
+        assert_ne!(digest(&a, &check(&a).unwrap()), digest(&c, &check(&c).unwrap()));
+    }
+}

@@ -1,0 +1,97 @@
+//! What the operator reads at the terminal, without a tenant at hand.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    begin::no_such_operation,
+    details::Details,
+    failure::{Code, Failure},
+    operation,
+    status::{OperationLine, line},
+};
+use crate::{
+    model::{CaptureId, Clock, OperationId, State},
+    store::{CaptureInfo, Store, Which},
+};
+
+/// The records of every tenant in a store.
+#[derive(Clone, Debug)]
+pub struct Records {
+    store: Store,
+    clock: Clock,
+}
+
+/// A before-image, opened.
+#[derive(Clone, Debug)]
+pub struct CaptureShown {
+    /// Its record.
+    pub info: CaptureInfo,
+    /// The user as ZIA showed it in its list.
+    pub row: Value,
+    /// The user as ZIA showed it by id.
+    pub by_id: Value,
+}
+
+impl Records {
+    /// The records of a store.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    /// The newest operations, whatever their state.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn operations(&self, limit: u32) -> Result<Vec<OperationLine>, Failure> {
+        let all = self.store.operations(None, Which::Recent, limit).await?;
+        Ok(all.iter().map(|o| line(o, self.clock.now(), false)).collect())
+    }
+
+    /// One operation whole.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, or `STORE_UNAVAILABLE`.
+    pub async fn operation(&self, id: &str) -> Result<Value, Failure> {
+        let id: OperationId = id.parse().map_err(|()| no_such_operation())?;
+        let operation = self.store.operation(&id).await?.ok_or_else(no_such_operation)?;
+        let details = Details::of(&operation);
+        let answer = operation::report(&operation, self.clock.now(), false);
+        Ok(json!({
+            "operation_id": operation.id, "tool": operation.action, "tenant": operation.tenant, "state": operation.state,
+            "requested_by": operation.actor, "reason": details.reason, "created_at": operation.created_at,
+            "updated_at": operation.updated_at,
+            "expires_at": (operation.state == State::Awaiting).then_some(operation.expires_at),
+            "answer": answer.map_or_else(|f| json!({ "error": f }), |r| json!(r)),
+        }))
+    }
+
+    /// A before-image, opened.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, or `STORE_UNAVAILABLE`.
+    pub async fn capture(&self, id: &str) -> Result<CaptureShown, Failure> {
+        let id: CaptureId = id.parse().map_err(|()| no_such_capture())?;
+        let (info, raw) = self.store.open_capture(&id).await?.ok_or_else(no_such_capture)?;
+        let image: Value = serde_json::from_slice(&raw).map_err(|_| no_such_capture())?;
+        let part = |name: &str| image.get(name).cloned().unwrap_or(Value::Null);
+        Ok(CaptureShown { info, row: part("row"), by_id: part("by_id") })
+    }
+
+    /// The newest before-images.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn captures(&self, limit: u32) -> Result<Vec<CaptureInfo>, Failure> {
+        Ok(self.store.captures(None, limit).await?)
+    }
+
+    /// When this was asked.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+pub(crate) fn no_such_capture() -> Failure {
+    Failure::new(Code::NotFound, "there is no such capture", "see the capture's id in the operation's result")
+}

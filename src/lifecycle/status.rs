@@ -1,0 +1,164 @@
+//! What a caller can know of the tenant and of their own operations.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Lifecycle,
+    details::Details,
+    failure::Failure,
+    operation,
+    report::{Outcome, Subject},
+};
+use crate::{
+    model::{Actor, Operation, OperationId, State},
+    store::Which,
+    zia::{ActivationStatus, BudgetLine},
+};
+
+/// The most operations listed.
+const LISTED: u32 = 100;
+
+/// An operation in one line.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OperationLine {
+    /// Its id.
+    #[schemars(with = "String")]
+    pub operation_id: OperationId,
+    /// The tool that began it.
+    pub tool: String,
+    /// Where it stands.
+    pub outcome: Outcome,
+    /// The user's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub user: Option<String>,
+    /// Who asked.
+    pub requested_by: String,
+    /// When it lapses, if it waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// How complete the index of users is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct IndexStatus {
+    /// Users in it.
+    pub users: u64,
+    /// When the last full list was read.
+    #[schemars(with = "Option<String>")]
+    pub as_of: Option<Timestamp>,
+    /// Whether it held every user then.
+    pub complete: bool,
+}
+
+/// The tenant, as `tenant_status` tells it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TenantStatus {
+    /// The cloud, or the host that the operator named.
+    pub cloud: String,
+    /// `api_key` or `oneapi`.
+    pub auth: String,
+    /// `ACTIVE`, `PENDING` or `INPROGRESS`.
+    pub activation: String,
+    /// Yours that are not ended.
+    pub open_operations: Vec<OperationLine>,
+    /// Yours that are applied and not active.
+    pub unactivated_operations: Vec<OperationLine>,
+    /// Calls left.
+    pub budget: Vec<Budget>,
+    /// The index of users.
+    pub index: IndexStatus,
+    /// `read_write` or `read_only`.
+    pub mode: String,
+    /// What an administrator should look at.
+    pub warnings: Vec<String>,
+}
+
+/// The calls left of one endpoint in one window.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Budget {
+    /// Method and path.
+    pub endpoint: String,
+    /// `second`, `minute` or `hour`.
+    pub per: String,
+    /// Calls in a window.
+    pub limit: u32,
+    /// Calls left in this one.
+    pub remaining: u32,
+    /// When all of them are there again.
+    #[schemars(with = "String")]
+    pub resets_at: Timestamp,
+}
+
+impl From<BudgetLine> for Budget {
+    fn from(line: BudgetLine) -> Self {
+        let BudgetLine { endpoint, per, limit, remaining, resets_at } = line;
+        Self { endpoint: endpoint.to_owned(), per: per.to_owned(), limit, remaining, resets_at }
+    }
+}
+
+impl Lifecycle {
+    /// The state of the tenant, the caller's operations and the budget.
+    ///
+    /// # Errors
+    /// What ZIA or the store answered.
+    pub async fn tenant_status(&self, actor: &Actor) -> Result<TenantStatus, Failure> {
+        let status = self.zia.status(self.interactive()).await?;
+        let lines = |ops: Vec<Operation>| -> Vec<OperationLine> {
+            let own = ops.iter().filter(|o| o.actor.caller == actor.caller);
+            own.map(|o| line(o, self.clock.now(), self.is_running(&o.id))).collect()
+        };
+        let open = self.store.operations(Some(self.tenant()), Which::Open, LISTED).await?;
+        let open = open.into_iter().filter(|o| !operation::has_lapsed(o, self.clock.now())).collect();
+        let unactivated = self.store.operations(Some(self.tenant()), Which::Unactivated, LISTED).await?;
+        let index = self.directory.index_state();
+        Ok(TenantStatus {
+            cloud: self.zia.cloud().to_owned(),
+            auth: self.zia.auth().to_owned(),
+            activation: status_name(status).to_owned(),
+            warnings: self.warnings(status).await?,
+            open_operations: lines(open),
+            unactivated_operations: lines(unactivated),
+            budget: self.zia.budget().into_iter().map(Budget::from).collect(),
+            index: IndexStatus { users: index.users as u64, as_of: index.as_of, complete: index.complete },
+            mode: if self.settings.read_only { "read_only" } else { "read_write" }.to_owned(),
+        })
+    }
+
+    async fn warnings(&self, status: ActivationStatus) -> Result<Vec<String>, Failure> {
+        let mut warnings = Vec::new();
+        if self.others_wait(status).await? {
+            warnings.push(
+                "staged changes of other administrators wait; they go live with the next activation".into(),
+            );
+        }
+        Ok(warnings)
+    }
+}
+
+/// An operation in one line; `running` says that this process carries it out.
+pub(crate) fn line(operation: &Operation, now: Timestamp, running: bool) -> OperationLine {
+    let waits = operation.state == State::Awaiting;
+    OperationLine {
+        operation_id: operation.id.clone(),
+        tool: operation.action.as_str().to_owned(),
+        outcome: operation::outcome(operation, now, running),
+        user: Details::of(operation).user.map(|u| match u {
+            Subject::User(user) => user.email,
+            Subject::Draft(draft) => draft.email,
+        }),
+        requested_by: operation.actor.caller.clone(),
+        expires_at: waits.then_some(operation.expires_at),
+    }
+}
+
+fn status_name(status: ActivationStatus) -> &'static str {
+    match status {
+        ActivationStatus::Active => "ACTIVE",
+        ActivationStatus::Pending => "PENDING",
+        ActivationStatus::InProgress => "INPROGRESS",
+    }
+}

@@ -1,0 +1,99 @@
+//! One call of a tool: who calls, how long it may wait, what it was asked.
+
+use std::{future::Future, time::Duration};
+
+use rmcp::{
+    RoleServer,
+    model::{CallToolRequestParams, CallToolResponse, InputResponses, ProgressNotificationParam, Tool},
+    service::RequestContext,
+};
+use tokio::time::Instant;
+
+use super::{
+    ask,
+    reply::{Refusal, structured},
+    server::Server,
+};
+use crate::{
+    lifecycle::{Begun, Failure, INTERACTIVE, Lifecycle},
+    model::{Actor, OperationId},
+};
+
+/// How often a waiting client hears that the call goes on.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// One call of a tool.
+pub(super) struct Call<'a> {
+    pub(super) server: &'a Server,
+    pub(super) tool: &'a Tool,
+    pub(super) actor: Actor,
+    pub(super) context: &'a RequestContext<RoleServer>,
+    /// Digest-ready form of the arguments, to which a question is bound.
+    pub(super) bound: Vec<u8>,
+    pub(super) state: Option<String>,
+    pub(super) answers: Option<InputResponses>,
+    began: Instant,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(
+        server: &'a Server,
+        tool: &'a Tool,
+        actor: Actor,
+        context: &'a RequestContext<RoleServer>,
+        request: &mut CallToolRequestParams,
+    ) -> Self {
+        let arguments = request.arguments.clone().unwrap_or_default();
+        let bound = crate::model::canonical_json(&arguments.into()).into_bytes();
+        let (state, answers) = (request.request_state.take(), request.input_responses.take());
+        Self { server, tool, actor, context, bound, state, answers, began: Instant::now() }
+    }
+
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        self.server.lifecycle()
+    }
+
+    /// Waits for some work: tells progress every two seconds, stops waiting when cancelled.
+    pub(super) async fn patiently<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Refusal> {
+        let mut work = std::pin::pin!(work);
+        let mut tick = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done?),
+                () = self.context.ct.cancelled() => return Err(Refusal::cancelled()),
+                _ = tick.tick() => self.tell_progress().await,
+            }
+        }
+    }
+
+    async fn tell_progress(&self) {
+        let Some(token) = self.context.meta.get_progress_token() else { return };
+        let seconds = self.began.elapsed().as_secs();
+        let progress = ProgressNotificationParam::new(token, seconds as f64)
+            .with_message(format!("{}: {seconds} s", self.tool.name));
+        // A client that no longer listens is no reason to stop.
+        let _ = self.context.peer.notify_progress(progress).await;
+    }
+
+    /// Ends a call that began an operation: asks if a person has to decide, waits, reports.
+    pub(super) async fn finish(&self, begun: Begun) -> Result<CallToolResponse, Refusal> {
+        if let Some(question) = begun.question
+            && let Some(asked) = ask::ask(self, question).await?
+        {
+            return Ok(asked);
+        }
+        self.report(&begun.operation).await
+    }
+
+    /// Takes up the answer that a 2026-07-28 client brings back, if this call carries one.
+    pub(super) async fn answered(&self) -> Result<Option<CallToolResponse>, Refusal> {
+        ask::answered(self).await
+    }
+
+    pub(super) async fn report(&self, id: &OperationId) -> Result<CallToolResponse, Refusal> {
+        structured(&self.patiently(self.lifecycle().wait(id, INTERACTIVE)).await?)
+    }
+}

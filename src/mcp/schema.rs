@@ -1,0 +1,86 @@
+//! The JSON Schemas of tools: closed on the way in, small on the way out.
+
+use std::sync::Arc;
+
+use rmcp::model::JsonObject;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+/// The schema of a tool's arguments: unknown fields are refused.
+pub(super) fn input<T: JsonSchema>() -> Arc<JsonObject> {
+    let mut schema = generate::<T>();
+    prune(&mut schema, &["$schema", "title", "format", "default"]);
+    let mut schema = object(schema);
+    schema.entry("properties").or_insert_with(|| json!({}));
+    schema.insert("additionalProperties".into(), false.into());
+    Arc::new(schema)
+}
+
+/// The schema of a tool's result: the result's fields, or `error` (contract §3).
+pub(super) fn output<T: JsonSchema>() -> Arc<JsonObject> {
+    let mut schema = generate::<T>();
+    prune(&mut schema, &["$schema", "title", "format", "description", "default", "minimum"]);
+    let mut schema = object(schema);
+    let required = schema.remove("required").unwrap_or_else(|| json!([]));
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.insert("error".into(), error());
+    }
+    schema.insert("anyOf".into(), json!([{ "required": required }, { "required": ["error"] }]));
+    Arc::new(schema)
+}
+
+fn error() -> Value {
+    let text = json!({"type": "string"});
+    json!({
+        "type": "object",
+        "properties": {
+            "code": text, "message": text, "next": text, "retryable": {"type": "boolean"}, "retry_at": text, "field": text,
+            "candidates": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}, "name": text}}},
+            "operation_id": text
+        },
+        "required": ["code", "message", "next", "retryable"]
+    })
+}
+
+fn generate<T: JsonSchema>() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
+}
+
+fn object(schema: Value) -> Map<String, Value> {
+    match schema {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Drops keywords that cost bytes and tell a client nothing, but no property of that name.
+fn prune(schema: &mut Value, keywords: &[&str]) {
+    match schema {
+        Value::Object(map) => {
+            map.retain(|key, _| !keywords.contains(&key.as_str()));
+            plain_names(map);
+            for (key, value) in map {
+                match value {
+                    Value::Object(properties) if key == "properties" => {
+                        properties.values_mut().for_each(|v| prune(v, keywords));
+                    }
+                    other => prune(other, keywords),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| prune(v, keywords)),
+        _ => {}
+    }
+}
+
+/// Writes `oneOf` of constants, as documented enums come, as one `enum`.
+fn plain_names(map: &mut Map<String, Value>) {
+    let constant = |v: &Value| v.get("const").cloned();
+    let Some(Value::Array(variants)) = map.get("oneOf") else { return };
+    let Some(names) = variants.iter().map(constant).collect::<Option<Vec<_>>>() else { return };
+    map.remove("oneOf");
+    map.insert("type".into(), "string".into());
+    map.insert("enum".into(), names.into());
+}

@@ -1,0 +1,3 @@
+//! The use cases against the sandbox tenant.
+
+mod deprovision;
