@@ -248,5 +248,4 @@ impl Log {
 }
 
 #[cfg(test)]
-#[path = "limits_tests.rs"]
 mod tests;

@@ -255,5 +255,4 @@ fn is_code(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "outcome_tests.rs"]
 mod tests;

@@ -274,5 +274,4 @@ fn plain(setting: &'static str, text: &str) -> Result<String, SettingsError> {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
 mod tests;

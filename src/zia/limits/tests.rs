@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn paced() -> Arc<Pacer> {
+    Arc::new(Pacer::new(Limits::documented()))
+}
+
+/// Lets callers come at the given distances; answers when those who left did so.
+async fn departures(endpoint: Endpoint, gaps: &[u64], patience: Duration) -> Vec<Duration> {
+    let (pacer, start) = (paced(), Instant::now());
+    let mut callers = Vec::new();
+    for gap in gaps {
+        tokio::time::sleep(ms(*gap)).await;
+        let pacer = pacer.clone();
+        callers.push(tokio::spawn(async move {
+            let until = Instant::now() + patience;
+            pacer.admit(endpoint, until).await.map(|()| {
+                assert!(Instant::now() <= until, "left after its deadline");
+                start.elapsed()
+            })
+        }));
+    }
+    let mut left = Vec::new();
+    for caller in callers {
+        left.extend(caller.await.unwrap().ok());
+    }
+    left
+}
+
+/// Panics if any window that begins with a departure holds too many.
+fn assert_never_exceeded(endpoint: Endpoint, left: &mut [Duration]) {
+    left.sort();
+    for (count, per) in windows(endpoint) {
+        for span in left.windows(*count as usize + 1) {
+            let (first, last) = (span[0], span[span.len() - 1]);
+            assert!(last - first > *per, "{}: {span:?} within {per:?}", endpoint.name());
+        }
+    }
+}
+
+fn paused<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_window_is_ever_exceeded(
+        endpoint in prop::sample::select(Endpoint::ALL.to_vec()),
+        gaps in prop::collection::vec(prop_oneof![Just(0), 0..50u64, 0..3_000u64, 0..200_000u64], 1..120),
+        patience in prop::sample::select(vec![0u64, 500, 45_000, 4_000_000]),
+    ) {
+        let mut left = paused(departures(endpoint, &gaps, ms(patience)));
+        prop_assert!(!left.is_empty());
+        assert_never_exceeded(endpoint, &mut left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn listing_users_keeps_the_second_the_minute_and_the_hour() {
+    let mut left = departures(Endpoint::ListUsers, &[0; 41], Duration::from_secs(7200)).await;
+    assert_eq!(left.len(), 41);
+    assert_never_exceeded(Endpoint::ListUsers, &mut left);
+    assert!(left[1] >= SECOND && left[10] >= MINUTE && left[40] >= HOUR, "{left:?}");
+    assert!(left[40] < HOUR + ms(200), "slower than need be: {left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_leave_in_the_order_they_came() {
+    let left = departures(Endpoint::ReadUser, &[1; 30], MINUTE).await;
+    assert_eq!(left.len(), 30);
+    assert!(left.is_sorted(), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_leave_in_time_is_told_at_once_when() {
+    let (pacer, start) = (paced(), Instant::now());
+    let soon = start + ms(100);
+    pacer.admit(Endpoint::ListUsers, soon).await.unwrap();
+    let at = pacer.admit(Endpoint::ListUsers, soon).await.unwrap_err();
+    assert_eq!((at, Instant::now()), (start + SECOND + MARGIN, start));
+
+    // Behind one who waits, the forecast counts that one too.
+    let waiting = tokio::spawn({
+        let pacer = pacer.clone();
+        async move { pacer.admit(Endpoint::ListUsers, start + MINUTE).await }
+    });
+    tokio::task::yield_now().await;
+    let behind = pacer.admit(Endpoint::ListUsers, start + ms(1500)).await.unwrap_err();
+    assert_eq!((behind, Instant::now()), (start + (SECOND + MARGIN) * 2, start));
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_uses_nothing() {
+    let (pacer, start) = (paced(), Instant::now());
+    pacer.admit(Endpoint::ListUsers, start).await.unwrap();
+    for _ in 0..50 {
+        let wait = pacer.admit(Endpoint::ListUsers, start + MINUTE);
+        assert!(timeout_at(Instant::now() + ms(1), wait).await.is_err());
+    }
+    pacer.admit(Endpoint::ListUsers, start + MINUTE).await.unwrap();
+    assert_eq!(start.elapsed(), SECOND + MARGIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_endpoint_opens_when_its_429_said_and_others_stay_open() {
+    for limits in [Limits::documented(), Limits::unpaced()] {
+        let (pacer, start) = (Pacer::new(limits), Instant::now());
+        pacer.close(Endpoint::Status, ms(5000));
+        pacer.close(Endpoint::Status, ms(2000));
+        assert_eq!(pacer.admit(Endpoint::Status, start + ms(4999)).await, Err(start + ms(5000)));
+        pacer.admit(Endpoint::ReadUser, start).await.unwrap();
+        assert_eq!(Instant::now(), start);
+        pacer.admit(Endpoint::Status, start + ms(6000)).await.unwrap();
+        assert_eq!(start.elapsed(), ms(5000));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_caller_minds_a_429_that_comes_meanwhile() {
+    let (pacer, start) = (paced(), Instant::now());
+    pacer.admit(Endpoint::ListUsers, start).await.unwrap();
+    let waiting = tokio::spawn({
+        let pacer = pacer.clone();
+        async move { pacer.admit(Endpoint::ListUsers, start + ms(2000)).await }
+    });
+    tokio::task::yield_now().await;
+    pacer.close(Endpoint::ListUsers, ms(9000));
+    assert_eq!(waiting.await.unwrap(), Err(start + ms(9000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_tells_what_is_left_and_when_more_comes() {
+    let (pacer, start) = (paced(), Instant::now());
+    let noon: Timestamp = "2026-03-13T12:00:00Z".parse().unwrap();
+    let time = |at: Instant| noon + jiff::SignedDuration::try_from(at - start).unwrap();
+    let lines = |name: &str| {
+        let lines = pacer.budget(time).into_iter().filter(|line| line.endpoint == name);
+        lines.map(|l| (l.per, l.limit, l.remaining, l.resets_at.to_string())).collect::<Vec<_>>()
+    };
+    let noon = noon.to_string();
+    assert_eq!(
+        lines("GET /users"),
+        [("second", 1, 1, noon.clone()), ("minute", 10, 10, noon.clone()), ("hour", 40, 40, noon)]
+    );
+    pacer.admit(Endpoint::ListUsers, start + MINUTE).await.unwrap();
+    pacer.admit(Endpoint::ListUsers, start + MINUTE).await.unwrap();
+    let at = |text: &str| text.to_owned();
+    assert_eq!(
+        lines("GET /users"),
+        [
+            ("second", 1, 0, at("2026-03-13T12:00:02.1Z")),
+            ("minute", 10, 8, at("2026-03-13T12:01:00.05Z")),
+            ("hour", 40, 38, at("2026-03-13T13:00:00.05Z"))
+        ]
+    );
+    pacer.close(Endpoint::ListUsers, Duration::from_secs(600));
+    assert!(lines("GET /users").iter().all(|(_, _, left, _)| *left == 0));
+}
+
+#[test]
+fn every_endpoint_has_a_lane_and_only_the_token_is_unlimited() {
+    let pacer = Pacer::new(Limits::documented());
+    for endpoint in Endpoint::ALL {
+        assert_eq!(pacer.lane(endpoint).unwrap().windows.is_empty(), endpoint == Endpoint::Token);
+    }
+    assert!(Pacer::new(Limits::unpaced()).lanes.iter().all(|lane| lane.windows.is_empty()));
+}
