@@ -1,7 +1,6 @@
 //! The only place that sends.
 
 use std::{
-    error::Error as _,
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::Duration,
 };
@@ -219,14 +218,8 @@ fn lost(error: &reqwest::Error, endpoint: Endpoint) -> Fault {
     Fault::lost(Kind::Unreachable, Phase::Headers, landed(endpoint))
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if cause.is::<rustls::Error>() || inner.is_some_and(|e| e.is::<rustls::Error>()) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+/// Looks through all causes; an I/O error names its own apart from `source`.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|e| is_tls(e)) || error.source().is_some_and(is_tls)
 }
