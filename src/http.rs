@@ -1,1 +1,199 @@
-//! To be built.
+//! The HTTP door: Streamable HTTP at `/mcp`, health pages, and what keeps strangers out.
+//!
+//! A request meets, in this order: the connection limits (`listener`), the `Host` and `Origin` lists
+//! (`guard`, `origin`), the bearer token (`token`), the limit of calls at once (`guard`), the checks
+//! of its body (`body`), and then rmcp. There is no CORS: no page of another site is ever answered.
+
+mod body;
+mod guard;
+mod health;
+mod listener;
+mod origin;
+mod tls;
+mod token;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use rmcp::ServerHandler;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+pub use health::Readiness;
+pub use token::ensure_token;
+
+use crate::private_file::PrivateFileError;
+
+/// How the server is reached and by whom.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// The bearer token that every call of `/mcp` shows.
+    pub token: SecretString,
+    /// `Host` values to accept besides the server's own: `host` for any port, or `host:port`.
+    pub allowed_hosts: Vec<String>,
+    /// `Origin` values to accept besides the server's own: `scheme://host[:port]`, `:*` for any port.
+    pub allowed_origins: Vec<String>,
+    /// Certificate and key, to serve TLS.
+    pub tls: Option<TlsFiles>,
+    /// A proxy in front ends TLS.
+    pub behind_proxy: bool,
+    /// The URL that clients use, where it is not the bound one; its host and origin are accepted.
+    pub public_url: Option<String>,
+    /// The name of whoever holds the token.
+    pub caller: String,
+}
+
+impl HttpOptions {
+    /// The server's own hosts and origins alone, without TLS.
+    pub fn new(token: SecretString, caller: impl Into<String>) -> Self {
+        Self {
+            token,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            tls: None,
+            behind_proxy: false,
+            public_url: None,
+            caller: caller.into(),
+        }
+    }
+}
+
+/// PEM files for TLS.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate and those that signed it, its own first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Why the HTTP server does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The address is none.
+    #[error("{0} is no address to listen on; expected HOST:PORT, such as 127.0.0.1:8080")]
+    Address(String),
+    /// Others could read the traffic.
+    #[error(
+        "{0} can be reached from other machines, so it needs TLS: give --tls-cert and --tls-key, \
+         or --behind-proxy where a proxy ends TLS, or listen on 127.0.0.1"
+    )]
+    NeedsTls(SocketAddr),
+    /// The system refused the address.
+    #[error("cannot listen on {address}: {}", .error.kind())]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("{}: {problem}", .path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An entry of a host list, an origin list, or the public URL.
+    #[error("[http] {setting}: expected {expected}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What it should look like.
+        expected: &'static str,
+    },
+    /// The token file.
+    #[error("{}: {error}", .path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: PrivateFileError,
+    },
+    /// The listener failed.
+    #[error("the HTTP server stopped: {}", .0.kind())]
+    Serve(io::Error),
+}
+
+/// A server that has its address and does not answer yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    tls: Option<tls::Config>,
+    options: HttpOptions,
+    own: origin::Allowed,
+}
+
+/// Binds an address; port 0 takes a free one.
+///
+/// # Errors
+///
+/// [`HttpError`]: an address, list entry, certificate or key that cannot be used, or an address that
+/// other machines reach without TLS.
+pub async fn bind(address: &str, options: &HttpOptions) -> Result<Bound, HttpError> {
+    let wanted = resolve(address).await?;
+    if !wanted.ip().is_loopback() && options.tls.is_none() && !options.behind_proxy {
+        return Err(HttpError::NeedsTls(wanted));
+    }
+    let tls = options.tls.as_ref().map(tls::load).transpose()?;
+    let failed = |error| HttpError::Bind { address: wanted, error };
+    let listener = std::net::TcpListener::bind(wanted).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let own = origin::Allowed::new(address, tls.is_some(), options)?;
+    if address.ip().is_unspecified() && options.allowed_hosts.is_empty() && options.public_url.is_none() {
+        tracing::warn!("only requests to localhost pass; set [http] public_url or allowed_hosts");
+    }
+    Ok(Bound { listener, address, tls, options: options.clone(), own })
+}
+
+async fn resolve(address: &str) -> Result<SocketAddr, HttpError> {
+    let unusable = || HttpError::Address(address.to_owned());
+    let mut found = tokio::net::lookup_host(address).await.map_err(|_| unusable())?;
+    found.next().ok_or_else(unusable)
+}
+
+impl Bound {
+    /// The bound address as a URL, without a path.
+    pub fn local_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The bound address.
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// Serves until `shutdown` is cancelled, then drains and returns within 5 s.
+    ///
+    /// `ready` is asked at each `/readyz`. `handler` is cloned for each session and, from protocol
+    /// 2026-07-28 on, for each request; it should hold its state behind an `Arc` and watch
+    /// `shutdown` to end its subscriptions.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Serve`].
+    pub async fn serve<H, F, R>(
+        self,
+        handler: H,
+        ready: F,
+        shutdown: CancellationToken,
+    ) -> Result<(), HttpError>
+    where
+        H: ServerHandler + Clone,
+        F: Fn() -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Readiness> + Send + 'static,
+    {
+        let sessions = CancellationToken::new();
+        let guard = guard::Guard::new(&self.options, self.own);
+        let limit = guard.calls();
+        let app = guard.app(handler, &sessions, health::router(ready, shutdown.clone()));
+        let listener = listener::Listener::new(self.listener, self.tls).map_err(HttpError::Serve)?;
+        listener.serve(app, limit, sessions, shutdown).await.map_err(HttpError::Serve)
+    }
+}

@@ -1,4 +1,6 @@
 //! The doors, with a small server behind them: stdio and Streamable HTTP.
 
 mod dummy;
+mod http;
 mod stdio;
+mod wire;

@@ -1,0 +1,61 @@
+//! Certificate and key.
+
+use std::{path::Path, sync::Arc};
+
+use axum_server::tls_rustls::RustlsConfig;
+use rustls::{
+    ServerConfig,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+
+use super::{HttpError, TlsFiles};
+
+/// What the listener needs for TLS.
+#[derive(Clone, Debug)]
+pub(super) struct Config(pub(super) RustlsConfig);
+
+/// Reads a certificate chain and its key.
+///
+/// # Errors
+///
+/// [`HttpError::Tls`] naming the file and what is wrong with it.
+pub(super) fn load(files: &TlsFiles) -> Result<Config, HttpError> {
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(&files.cert, pem_problem(&error, "certificate")))?;
+    if chain.is_empty() {
+        return Err(fault(&files.cert, "no PEM certificate in it".into()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| fault(&files.key, pem_problem(&error, "private key")))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(&files.cert, error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| fault(&files.key, pair_problem(&error)))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Config(RustlsConfig::from_config(Arc::new(config))))
+}
+
+fn fault(path: &Path, problem: String) -> HttpError {
+    HttpError::Tls { path: path.to_owned(), problem }
+}
+
+fn pem_problem(error: &pem::Error, what: &str) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot be read: {}", error.kind()),
+        pem::Error::NoItemsFound => format!("no PEM {what} in it"),
+        _ => "not valid PEM".into(),
+    }
+}
+
+fn pair_problem(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".into(),
+        _ => "the certificate and its key cannot be used for TLS".into(),
+    }
+}
