@@ -3,4 +3,5 @@
 mod dummy;
 mod http;
 mod stdio;
+mod tls;
 mod wire;
