@@ -2,6 +2,8 @@
 
 mod dummy;
 mod http;
+mod limits;
+mod names;
 mod stdio;
 mod tls;
 mod wire;
