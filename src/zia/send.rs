@@ -76,6 +76,8 @@ pub(super) struct Wire {
     /// Seconds our clock is ahead of the last reply's `Date`; `i64::MIN` before the first.
     skew: AtomicI64,
     skew_told: AtomicBool,
+    /// What the last reply said of the tenant's mode.
+    read_only: AtomicBool,
 }
 
 /// Kept shorter than servers keep a connection, so that writes do not meet a dying one.
@@ -110,7 +112,7 @@ impl Wire {
             )
         })?;
         let (skew, skew_told) = (AtomicI64::new(i64::MIN), AtomicBool::new(false));
-        Ok(Self { client, timeouts, clock, skew, skew_told })
+        Ok(Self { client, timeouts, clock, skew, skew_told, read_only: AtomicBool::new(false) })
     }
 
     /// Sends a request and reads its reply; a read ends at `cut` at the latest.
@@ -163,12 +165,20 @@ impl Wire {
             zia.request_id = reply.request_id(),
             "ZIA replied"
         );
+        if let Some(mode) = reply.headers.get("x-zscaler-mode") {
+            self.read_only.store(mode == "read-only", Ordering::Relaxed);
+        }
         let Some(theirs) = date(&reply.headers) else { return };
         let ahead = self.clock.now().as_second().saturating_sub(theirs.as_second());
         self.skew.store(ahead, Ordering::Relaxed);
         if ahead.unsigned_abs() > SKEW_SECONDS && !self.skew_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(clock.ahead_seconds = ahead, "this machine's clock differs from ZIA's");
         }
+    }
+
+    /// Whether the last reply that told the tenant's mode said read-only.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
     }
 
     /// Seconds our clock is ahead of ZIA's, as of the last reply that told the time.

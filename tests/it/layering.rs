@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Each room, and the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("sandbox", &[]),
     ("zia", &["model"]),
@@ -11,9 +11,10 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("directory", &["zia", "store", "model"]),
     ("lifecycle", &["zia", "directory", "store", "model"]),
     ("mcp", &["lifecycle", "model"]),
-    ("http", &["mcp", "lifecycle", "model"]),
-    ("config", &["zia", "store", "lifecycle", "http", "model", "telemetry"]),
+    ("http", &["mcp", "lifecycle", "model", "private_file"]),
+    ("config", &["zia", "store", "lifecycle", "http", "model", "telemetry", "private_file"]),
     ("telemetry", &[]),
+    ("private_file", &[]),
 ];
 
 /// Every top-level module, so that a new one cannot stand outside the table.
