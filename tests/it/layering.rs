@@ -49,7 +49,10 @@ fn imports(source: &str) -> Vec<String> {
                     '{' => depth += 1,
                     '}' if depth == 0 => break,
                     '}' => depth -= 1,
-                    ',' if depth == 0 => fresh = true,
+                    ',' if depth == 0 => {
+                        found.extend((!name.is_empty()).then(|| std::mem::take(&mut name)));
+                        fresh = true;
+                    }
                     c if depth == 0 && fresh && (c.is_alphanumeric() || c == '_') => name.push(c),
                     _ if !name.is_empty() => {
                         found.push(std::mem::take(&mut name));
