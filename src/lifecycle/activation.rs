@@ -116,6 +116,14 @@ impl Lifecycle {
         self.end_activation(&sent, details, ended).await
     }
 
+    /// Waits for an activation that this process has on its way; tells whether there was one.
+    pub(crate) async fn own_activation_ends(&self, most: Duration) -> bool {
+        let Err(_) = self.shared.activator.turn.try_lock() else { return false };
+        // Whether it ended in time or not, the tenant's status is read next.
+        drop(tokio::time::timeout(most, self.shared.activator.turn.lock()).await);
+        true
+    }
+
     /// Carries out `activate` itself.
     pub(crate) async fn activate_approved(&self, operation: Operation) -> Result<(), Failure> {
         let details = Details::of(&operation);

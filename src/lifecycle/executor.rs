@@ -2,6 +2,8 @@
 
 use std::{sync::PoisonError, time::Duration};
 
+use tokio::sync::broadcast::error::RecvError;
+
 use super::{
     Lifecycle,
     audit::entry,
@@ -53,6 +55,24 @@ impl Lifecycle {
             this.shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             this.changed(&id);
         });
+    }
+
+    /// Waits for what this process carries out, at most for some time.
+    ///
+    /// What is not done by then is taken up at the next start.
+    pub async fn drain(&self, most: Duration) {
+        let end = tokio::time::Instant::now() + most;
+        let mut changes = self.changes();
+        while !self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            match tokio::time::timeout_at(end, changes.recv()).await {
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
+                Ok(Err(RecvError::Closed)) => return,
+                Err(_) => {
+                    tracing::warn!("operations are still running; the next start takes them up");
+                    return;
+                }
+            }
+        }
     }
 
     async fn execute(&self, operation: Operation) -> Result<(), Failure> {
