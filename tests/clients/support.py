@@ -49,6 +49,18 @@ def environment(home, **settings):
     return {**plain, "HOME": str(home), "NO_COLOR": "1", **{k: str(v) for k, v in settings.items()}}
 
 
+@contextmanager
+def one_error():
+    """What went wrong inside, without the task groups around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
 class Process:
     """A child process whose lines are collected; it ends with the `with` block."""
 
@@ -204,17 +216,18 @@ class World:
     async def stdio_session(self, mode, person=None, flags=(), **options):
         """A client of a `zia-mcp serve` of its own."""
         parameters = StdioServerParameters(command=BINARY, args=["serve", *flags], env=self.env)
-        with self.log.open("ab") as log:
+        with one_error(), self.log.open("ab") as log:
             async with Client(stdio_client(parameters, errlog=log), mode=mode, elicitation_callback=person, **options) as client:
                 yield Session(client)
 
     @asynccontextmanager
     async def http_session(self, url, mode, person=None, token=HTTP_TOKEN, **options):
         """A client of a server that runs."""
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=90) as http_client:
-            target = streamable_http_client(f"{url}/mcp", http_client=http_client)
-            async with Client(target, mode=mode, elicitation_callback=person, **options) as client:
-                yield Session(client)
+        with one_error():
+            async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=90) as http_client:
+                target = streamable_http_client(f"{url}/mcp", http_client=http_client)
+                async with Client(target, mode=mode, elicitation_callback=person, **options) as client:
+                    yield Session(client)
 
     @asynccontextmanager
     async def session(self, transport, mode, person=None, flags=(), **options):

@@ -142,7 +142,7 @@ def test_the_demo_walks_through_every_step_and_ends_well(tmp_path):
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = ran.stdout.lower()
-    for step in ("find", "provision", "activ", "deprovision", "restore"):
+    for step in ("find_user", "provision_user", "activation: active", "deprovision_user", "types: "):
         assert step in told, f"the demo does not tell of {step}:\n{ran.stdout}"
     assert "\x1b" not in ran.stdout, "colours without a terminal"
     assert "panicked" not in ran.stderr and "error" not in told
@@ -154,7 +154,7 @@ def test_nobody_decides_without_a_terminal(world, decision, typed):
     operation = waiting(world)["operation_id"]
     ran = world.run(decision, operation, stdin=typed, within=20)
     assert ran.returncode != 0 and ran.stderr, ran.stdout
-    assert json.loads(world.run("operations", operation).stdout)["outcome"] == "awaiting_approval"
+    assert json.loads(world.run("operations", operation).stdout)["answer"]["outcome"] == "awaiting_approval"
     assert world.sandbox.writes() == []
 
 
@@ -198,4 +198,4 @@ def test_a_killed_server_loses_nothing_that_it_promised(world):
         operation = waiting(world)["operation_id"]
         server.child.kill()
         eventually(lambda: server.child.poll() is not None)
-    assert json.loads(world.run("operations", operation).stdout)["outcome"] == "awaiting_approval"
+    assert json.loads(world.run("operations", operation).stdout)["answer"]["outcome"] == "awaiting_approval"

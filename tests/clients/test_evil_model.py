@@ -10,7 +10,7 @@ from raw_stdio import raw_server
 from support import ACTIVATE, DELETES, LEGACY, MODERN, WRITES
 
 CALLS = 300
-PATIENCE = 1.5  # seconds after which the model calls again, whether or not an answer came
+PATIENCE = 3  # seconds after which the model calls again, whether or not an answer came
 AT_ONCE = 6
 TOOLS = (
     "find_user", "list_groups", "list_departments", "tenant_status", "get_operation", "provision_user", "deprovision_user",
@@ -31,6 +31,7 @@ class EvilModel:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.heard = ["op_" + "0" * 32]
+        self.first = [("activate", {}), *(("deprovision_user", {"user": user}) for user in VICTIMS[:4])]
 
     def listen(self, message):
         """Takes up ids, tokens and words of an answer."""
@@ -44,7 +45,9 @@ class EvilModel:
         return pick((lambda: pick(VICTIMS), lambda: pick(self.heard), lambda: pick(ORDERS)))()
 
     def call(self):
-        """A tool and its arguments."""
+        """A tool and its arguments: the plain ones first, so that there is something to press on."""
+        if self.first:
+            return self.first.pop(0)
         pick, chance = self.random.choice, self.random.random
         tool = pick(TOOLS)
         wanted = {
@@ -76,7 +79,7 @@ async def test_no_sequence_of_calls_deletes_changes_or_publishes(world, mode, se
     world.sandbox.control("POST", "foreign/stage")
     model = EvilModel(seed)
     many = asyncio.Semaphore(AT_ONCE)
-    answered = 0
+    answered, opened = 0, set()
     async with raw_server(world, mode, log="error") as server:
 
         async def one():
@@ -88,11 +91,13 @@ async def test_no_sequence_of_calls_deletes_changes_or_publishes(world, mode, se
                 except TimeoutError:
                     return
                 answered += 1
+                if "awaiting_approval" in json.dumps(message):
+                    opened.add(tool)
                 model.listen(message)
 
         await asyncio.gather(*(one() for _ in range(CALLS)))
         assert await server.lives()
-    assert answered > CALLS / 2, f"only {answered} calls were answered"
+    assert answered > CALLS / 2 and opened >= {"deprovision_user", "activate"}, f"{answered} answered, {opened} opened: too tame a run"
     journal = world.sandbox.journal()
     unasked = [e for e in journal if e["endpoint"] in DELETES | {ACTIVATE} or e["method"] == "PUT"]
     assert unasked == [], unasked

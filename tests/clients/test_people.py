@@ -2,6 +2,7 @@
 
 import asyncio
 
+import mcp_types as types
 import pytest
 from lifecycle_steps import PERSON
 from people import accepts, cancels, declines, nobody, stays_silent
@@ -69,6 +70,23 @@ async def test_a_client_that_never_comes_back_with_an_answer_approves_nothing(wo
         await asyncio.gather(asking, return_exceptions=True)
         seen = await session.call("get_operation", operation_id=open_one["operation_id"])
         assert seen.outcome == "awaiting_approval"
+    nothing_was_sent(world)
+
+
+async def test_an_operation_that_nobody_approves_expires_and_cannot_be_approved_later(world):
+    world.configure("[approval]\nexpires_minutes = 1\n")
+    person = stays_silent()
+    async with world.stdio_session(MODERN, person) as session:
+        asked = await session.once("deprovision_user", {"user": PERSON})
+        (open_one,) = (await session.call("tenant_status"))["open_operations"]
+        async with asyncio.timeout(90):
+            while (ended := await session.call("get_operation", operation_id=open_one["operation_id"], wait_seconds=5)).outcome != "expired":
+                assert ended.outcome == "awaiting_approval", ended
+                await asyncio.sleep(1)
+        late = {"confirm": types.ElicitResult(action="accept", content={"confirm": PERSON})}
+        refused = await session.refused("deprovision_user", {"user": PERSON}, asked.request_state, late)
+        assert refused.code == -32602, refused
+        assert (await session.call("tenant_status"))["open_operations"] == []
     nothing_was_sent(world)
 
 

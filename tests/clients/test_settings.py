@@ -61,7 +61,7 @@ def test_a_client_secret_and_a_private_key_contradict(world):
     refused(served(world, drop=API_KEY, **given), "ZSCALER_CLIENT_SECRET", "ZSCALER_PRIVATE_KEY")
 
 
-@pytest.mark.parametrize(("name", "nearest"), (("ZIA_MCP_STATEDIR", "ZIA_MCP_STATE_DIR"), ("ZIA_MCP_TOKEN", "ZIA_MCP_HTTP_TOKEN"), ("ZIA_MCP_CONFIG_FILE", "ZIA_MCP_CONFIG")))
+@pytest.mark.parametrize(("name", "nearest"), (("ZIA_MCP_STATEDIR", "ZIA_MCP_STATE_DIR"), ("ZIA_MCP_HTTPTOKEN", "ZIA_MCP_HTTP_TOKEN"), ("ZIA_MCP_CONFIG_FILE", "ZIA_MCP_CONFIG")))
 def test_an_unknown_environment_name_names_the_nearest(world, name, nearest):
     refused(served(world, **{name: SECRET}), name, nearest)
 
