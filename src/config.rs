@@ -23,7 +23,7 @@ pub use error::ConfigError;
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
-use crate::telemetry::Level;
+use crate::{http::TlsFiles, telemetry::Level};
 use reader::Reader;
 
 /// What the command line says, as far as settings go.
@@ -77,8 +77,8 @@ pub struct Http {
     pub allowed_origins: Vec<String>,
     /// The URL that clients use, where it is not the bound one.
     pub public_url: Option<String>,
-    /// Certificate chain and key, PEM.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Certificate and key, to serve TLS.
+    pub tls: Option<TlsFiles>,
     /// A proxy in front ends TLS.
     pub behind_proxy: bool,
 }
@@ -139,7 +139,7 @@ fn http(reader: &mut Reader<'_>, flags: &Flags) -> Http {
     let cert = reader.path(None, Some(("http", "tls_cert")));
     let key = reader.path(None, Some(("http", "tls_key")));
     let tls = match (flags.tls_cert.clone().or(cert), flags.tls_key.clone().or(key)) {
-        (Some(cert), Some(key)) => Some((cert, key)),
+        (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
         (None, None) => None,
         (Some(_), None) => {
             reader.problem("--tls-key", "missing; a certificate needs its key (or [http] tls_key)");

@@ -14,7 +14,7 @@
 
 use std::{io, panic::PanicHookInfo, str::FromStr};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Lines that may wait for a slow reader; more are dropped.
@@ -75,11 +75,14 @@ pub struct Guard(#[allow(dead_code, reason = "held for its drop")] WorkerGuard);
 ///
 /// `ansi` colours the lines. A second call in one process changes nothing.
 pub fn init(level: Level, ansi: bool) -> Guard {
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).finish(io::stderr());
+    let (writer, guard) = never_waiting(io::stderr());
     let _ = tracing_subscriber::registry().with(layer(level, ansi, writer)).try_init();
     std::panic::set_hook(Box::new(log_panic));
     Guard(guard)
+}
+
+fn never_waiting(writer: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).finish(writer)
 }
 
 fn layer<S, W>(level: Level, ansi: bool, writer: W) -> impl Layer<S>
@@ -195,6 +198,33 @@ mod tests {
             assert!(caught.is_err());
         });
         assert!(text.contains("telemetry.rs:") && !text.contains("canary"), "{text}");
+    }
+
+    /// A writer that nobody reads from, until it is dropped.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl io::Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stops_does_not_stop_the_server() {
+        let (release, stuck) = std::sync::mpsc::channel();
+        let (writer, _guard) = never_waiting(Stuck(stuck));
+        let dropped = writer.error_counter();
+        let subscriber = tracing_subscriber::registry().with(layer(Level::Info, false, writer));
+        tracing::subscriber::with_default(subscriber, || {
+            (0..WAITING_LINES + 100).for_each(|n| tracing::info!(target: "zia_mcp", n, "line"));
+        });
+        assert!(dropped.dropped_lines() > 0);
+        drop(release);
     }
 
     #[test]

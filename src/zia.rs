@@ -32,6 +32,7 @@ use std::{
 
 use tokio::time::Instant;
 
+pub use assertion::AUDIENCE as DEFAULT_AUDIENCE;
 pub use endpoints::{ActivationStatus, ListQuery, NewUser, UserQuery};
 pub use error::{Error, Kind, Landed, Phase, SignInProblem};
 pub use limits::{BudgetLine, Limits};
@@ -144,6 +145,16 @@ impl Zia {
         let endpoint = if self.0.auth == "api_key" { Endpoint::SignIn } else { Endpoint::Token };
         let effort = Effort::new(endpoint);
         self.0.caller.gate.pass(until.0).await.map(drop).map_err(|fault| effort.error(fault))
+    }
+
+    /// Whether a session or token is held that ZIA should accept.
+    pub async fn is_signed_in(&self) -> bool {
+        self.0.caller.gate.is_open().await
+    }
+
+    /// Whether ZIA's last reply said that the tenant is in read-only maintenance (zia-facts §4).
+    pub fn is_read_only(&self) -> bool {
+        self.0.caller.line.wire.is_read_only()
     }
 
     /// Signs out, if signed in, which publishes what this session staged (zia-facts §1.3).

@@ -204,7 +204,7 @@ pub(super) fn http_options(
     let options = HttpOptions {
         allowed_hosts: config.http.allowed_hosts.clone(),
         allowed_origins: config.http.allowed_origins.clone(),
-        tls: tls.or_else(|| config.http.tls.clone()).map(|(cert, key)| TlsFiles { cert, key }),
+        tls: tls.map(|(cert, key)| TlsFiles { cert, key }).or_else(|| config.http.tls.clone()),
         behind_proxy: behind_proxy || config.http.behind_proxy,
         public_url: config.http.public_url.clone(),
         ..HttpOptions::new(token, HTTP_CALLER)

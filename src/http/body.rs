@@ -14,7 +14,6 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rmcp::model::RequestId;
 
-use super::guard::refuse;
 use crate::mcp::frame::{self, Frame, INVALID_PARAMS, INVALID_REQUEST, Refusal};
 
 /// Largest body, in bytes.
@@ -46,12 +45,33 @@ pub(super) struct Call {
     pub(super) is_initialize: bool,
 }
 
+/// Why a call goes no further.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// HTTP alone can tell.
+    Http(StatusCode, &'static str),
+    /// JSON-RPC tells, with status 400.
+    Rpc(Refusal),
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Http(status, text) => (status, text).into_response(),
+            Self::Rpc(refusal) => {
+                let json = [(CONTENT_TYPE, "application/json")];
+                (StatusCode::BAD_REQUEST, json, refusal.to_json()).into_response()
+            }
+        }
+    }
+}
+
 /// Reads and checks the body of a POST.
-pub(super) async fn read(request: Request) -> Result<Call, Response> {
+pub(super) async fn read(request: Request) -> Result<Call, Fault> {
     let (parts, body) = request.into_parts();
     check_headers(&parts.headers)?;
     let bytes = collect(body).await?;
-    let (id, is_initialize) = match frame::check(&bytes).map_err(|refusal| refused(&refusal))? {
+    let (id, is_initialize) = match frame::check(&bytes).map_err(Fault::Rpc)? {
         Frame::Request { id, method } => (Some(id), method == "initialize"),
         Frame::Notification { .. } | Frame::Response { .. } => (None, false),
     };
@@ -64,23 +84,18 @@ pub(super) fn answer(response: Response, id: Option<RequestId>) -> Response {
     if response.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
         return response;
     }
-    refused(&Refusal::new(INVALID_PARAMS, "params do not fit the method").with_id(id))
+    Fault::Rpc(Refusal::new(INVALID_PARAMS, "params do not fit the method").with_id(id)).into_response()
 }
 
-/// A JSON-RPC error with status 400.
-pub(super) fn refused(refusal: &Refusal) -> Response {
-    (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], refusal.to_json()).into_response()
-}
-
-fn check_headers(headers: &HeaderMap) -> Result<(), Response> {
+fn check_headers(headers: &HeaderMap) -> Result<(), Fault> {
     if ONCE.iter().any(|name| headers.get_all(*name).iter().count() > 1) {
-        return Err(refused(&Refusal::new(HEADER_MISMATCH, "a header that may come once is there twice")));
+        return Err(Fault::Rpc(Refusal::new(HEADER_MISMATCH, "a header that may come once is there twice")));
     }
     if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed bodies are not accepted"));
+        return Err(Fault::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed bodies are not accepted"));
     }
     if !headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json) {
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
+        return Err(Fault::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > MAX_BODY) {
@@ -101,16 +116,16 @@ fn is_json(content_type: &str) -> bool {
         })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Response> {
+async fn collect(body: Body) -> Result<Bytes, Fault> {
     let read = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
     match read {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(refused(&Refusal::new(INVALID_REQUEST, "the body did not come whole"))),
-        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come within 30 s")),
+        Ok(Err(_)) => Err(Fault::Rpc(Refusal::new(INVALID_REQUEST, "the body did not come whole"))),
+        Err(_) => Err(Fault::Http(StatusCode::REQUEST_TIMEOUT, "the body did not come within 30 s")),
     }
 }
 
-fn too_large() -> Response {
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB")
+fn too_large() -> Fault {
+    Fault::Http(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB")
 }

@@ -55,7 +55,7 @@ struct Inner {
 }
 
 /// A refusal in plain text.
-pub(super) fn refuse(status: StatusCode, text: &'static str) -> Response {
+fn refuse(status: StatusCode, text: &'static str) -> Response {
     (status, text).into_response()
 }
 
@@ -183,7 +183,7 @@ fn unauthorized(challenge: &'static str) -> Response {
 async fn post(guard: &Guard, request: Request, next: Next) -> Response {
     let Call { request, id, is_initialize } = match body::read(request).await {
         Ok(call) => call,
-        Err(response) => return response,
+        Err(fault) => return fault.into_response(),
     };
     if is_initialize && guard.0.sessions.sessions.read().await.len() >= MAX_SESSIONS {
         return busy("too many sessions");

@@ -42,7 +42,7 @@ impl ApiKey {
         let recent = timestamp.get(timestamp.len().saturating_sub(6)..).unwrap_or(timestamp);
         let halved = format!("{:06}", recent.parse::<u32>().unwrap_or(0) >> 1);
         let digit = |b: u8| usize::from(b.saturating_sub(b'0'));
-        let first = recent.bytes().map(|b| digit(b));
+        let first = recent.bytes().map(&digit);
         let second = halved.bytes().map(|b| digit(b) + 2);
         first.chain(second).filter_map(|at| key.get(at).copied().map(char::from)).collect()
     }

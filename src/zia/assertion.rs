@@ -12,7 +12,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 /// The `aud` of every assertion (zia-facts §2).
-const AUDIENCE: &str = "https://api.zscaler.com";
+pub const AUDIENCE: &str = "https://api.zscaler.com";
 /// How long an assertion is valid, in seconds (zia-facts §2).
 const LIFE: i64 = 600;
 /// RSA moduli of 2048 bits and more (zia-facts §2).

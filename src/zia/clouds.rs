@@ -97,7 +97,7 @@ mod tests {
             "zscalergov",
             "zscalerten",
         ] {
-            assert_eq!(api_key(name), Some((name, format!("zsapi.{name}.net").as_str())).map(own), "{name}");
+            assert_eq!(api_key(name), Some(own((name, format!("zsapi.{name}.net").as_str()))), "{name}");
         }
         assert_eq!(api_key("ZSPreview").unwrap().1, "admin.zspreview.net");
         for wrong in ["", "zscaler.net", "zscaler/", "evil", "zsapi.zscaler.net", "zscaler "] {

@@ -165,6 +165,17 @@ impl Gate {
         self.lost.fetch_max(pass.serial, Ordering::AcqRel);
     }
 
+    /// Whether a credential is held that ZIA should accept.
+    pub(super) async fn is_open(&self) -> bool {
+        let (now, lost) = (Instant::now(), self.lost.load(Ordering::Acquire));
+        self.state
+            .lock()
+            .await
+            .held
+            .as_ref()
+            .is_some_and(|held| held.pass.serial > lost && held.is_fresh(now))
+    }
+
     /// Takes the credential out of use, if there is one.
     pub(super) async fn close(&self) -> Option<Pass> {
         let lost = self.lost.load(Ordering::Acquire);

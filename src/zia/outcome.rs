@@ -147,11 +147,18 @@ pub(super) fn sign_in_refusal(reply: &Reply) -> Refusal {
     let refusal = refusal(reply.status, &reply.headers, &reply.body);
     let meaning = match refusal.meaning {
         Meaning::Refused | Meaning::Forbidden => Meaning::SessionLost,
+        // Whatever its form: taking a refusal for something else would lock the account.
+        Meaning::Garbled if is_plain_refusal(reply) => Meaning::SessionLost,
         // There is no such path: not a ZIA host.
         Meaning::NotFound | Meaning::Duplicate => Meaning::Garbled,
         other => other,
     };
     Refusal { meaning, ..refusal }
+}
+
+fn is_plain_refusal(reply: &Reply) -> bool {
+    matches!(reply.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
+        && Said::read(&reply.body).shape != Shape::Page
 }
 
 impl Refusal {
@@ -194,7 +201,7 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Empty,
-    /// JSON with `code`, `message` or `detail`.
+    /// JSON with a `code`, `message`, `detail` or `error`.
     Zia,
     /// Other JSON.
     StrangeJson,
@@ -229,7 +236,7 @@ impl Said {
         }
         let Ok(Value::Object(fields)) = serde_json::from_str(text) else { return bare(Shape::StrangeJson) };
         let word = |name| fields.get(name).and_then(Value::as_str);
-        let known = ["code", "message", "detail"].into_iter().any(|name| word(name).is_some());
+        let known = ["code", "message", "detail", "error"].into_iter().any(|name| word(name).is_some());
         Self {
             shape: if known { Shape::Zia } else { Shape::StrangeJson },
             code: word("code").filter(|code| is_code(code)).map(str::to_owned),

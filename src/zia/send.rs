@@ -1,7 +1,6 @@
 //! The only place that sends.
 
 use std::{
-    error::Error as _,
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::Duration,
 };
@@ -77,6 +76,8 @@ pub(super) struct Wire {
     /// Seconds our clock is ahead of the last reply's `Date`; `i64::MIN` before the first.
     skew: AtomicI64,
     skew_told: AtomicBool,
+    /// What the last reply said of the tenant's mode.
+    read_only: AtomicBool,
 }
 
 /// Kept shorter than servers keep a connection, so that writes do not meet a dying one.
@@ -111,7 +112,7 @@ impl Wire {
             )
         })?;
         let (skew, skew_told) = (AtomicI64::new(i64::MIN), AtomicBool::new(false));
-        Ok(Self { client, timeouts, clock, skew, skew_told })
+        Ok(Self { client, timeouts, clock, skew, skew_told, read_only: AtomicBool::new(false) })
     }
 
     /// Sends a request and reads its reply; a read ends at `cut` at the latest.
@@ -164,12 +165,20 @@ impl Wire {
             zia.request_id = reply.request_id(),
             "ZIA replied"
         );
+        if let Some(mode) = reply.headers.get("x-zscaler-mode") {
+            self.read_only.store(mode == "read-only", Ordering::Relaxed);
+        }
         let Some(theirs) = date(&reply.headers) else { return };
         let ahead = self.clock.now().as_second().saturating_sub(theirs.as_second());
         self.skew.store(ahead, Ordering::Relaxed);
         if ahead.unsigned_abs() > SKEW_SECONDS && !self.skew_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(clock.ahead_seconds = ahead, "this machine's clock differs from ZIA's");
         }
+    }
+
+    /// Whether the last reply that told the tenant's mode said read-only.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
     }
 
     /// Seconds our clock is ahead of ZIA's, as of the last reply that told the time.
@@ -219,14 +228,8 @@ fn lost(error: &reqwest::Error, endpoint: Endpoint) -> Fault {
     Fault::lost(Kind::Unreachable, Phase::Headers, landed(endpoint))
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if cause.is::<rustls::Error>() || inner.is_some_and(|e| e.is::<rustls::Error>()) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+/// Looks through all causes; an I/O error names its own apart from `source`.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|e| is_tls(e)) || error.source().is_some_and(is_tls)
 }

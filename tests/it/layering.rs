@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Each room, and the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("sandbox", &[]),
     ("zia", &["model"]),
@@ -11,9 +11,10 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("directory", &["zia", "store", "model"]),
     ("lifecycle", &["zia", "directory", "store", "model"]),
     ("mcp", &["lifecycle", "model"]),
-    ("http", &["mcp", "lifecycle", "model"]),
-    ("config", &["zia", "store", "lifecycle", "http", "model", "telemetry"]),
+    ("http", &["mcp", "lifecycle", "model", "private_file"]),
+    ("config", &["zia", "store", "lifecycle", "http", "model", "telemetry", "private_file"]),
     ("telemetry", &[]),
+    ("private_file", &[]),
 ];
 
 /// Every top-level module, so that a new one cannot stand outside the table.
@@ -48,7 +49,10 @@ fn imports(source: &str) -> Vec<String> {
                     '{' => depth += 1,
                     '}' if depth == 0 => break,
                     '}' => depth -= 1,
-                    ',' if depth == 0 => fresh = true,
+                    ',' if depth == 0 => {
+                        found.extend((!name.is_empty()).then(|| std::mem::take(&mut name)));
+                        fresh = true;
+                    }
                     c if depth == 0 && fresh && (c.is_alphanumeric() || c == '_') => name.push(c),
                     _ if !name.is_empty() => {
                         found.push(std::mem::take(&mut name));

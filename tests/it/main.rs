@@ -1,10 +1,16 @@
 //! Integration tests: the sandbox tenant over real HTTP, the rooms against it, the real binary.
 
 #[cfg(test)]
+mod front;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod zia;

@@ -1,1 +1,8 @@
-//! To be built.
+//! The ZIA client against a scripted tenant on a socket.
+
+mod oneapi;
+mod reads;
+mod secrets;
+mod session;
+mod tenant;
+mod writes;

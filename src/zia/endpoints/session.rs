@@ -62,12 +62,10 @@ impl SignIn<'_> {
 
 /// The last `JSESSIONID` that was set, as a header that does not print itself.
 fn session_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
+    let plain = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic());
     let set = headers.get_all(header::SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let id = set
-        .filter_map(|cookie| cookie.split(';').next()?.trim().split_once('='))
-        .filter(|(name, id)| *name == COOKIE && !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic()))
-        .last()?
-        .1;
+    let pairs = set.filter_map(|cookie| cookie.split(';').next()?.trim().split_once('='));
+    let (_, id) = pairs.rev().find(|(name, id)| *name == COOKIE && plain(id))?;
     let mut value = HeaderValue::try_from(format!("{COOKIE}={id}")).ok()?;
     value.set_sensitive(true);
     Some(value)

@@ -1,0 +1,152 @@
+//! How much, how long, how many; and the end.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::wire::{Answer, INITIALIZE, Server, modern_call, modern_headers};
+
+#[tokio::test]
+async fn a_body_above_one_mebibyte_is_413() {
+    let server = Server::start().await;
+    let call = |size: usize| modern_call(1, "echo", json!({"a": "x".repeat(size)}));
+    let frame = call(0).len();
+    assert_eq!(server.post(&modern_headers("echo"), &call((1 << 20) - frame)).await.status, 200);
+
+    let announced = server.post(&[("Content-Length", "1048577")], "").await;
+    assert_eq!(announced.status, 413);
+    let chunked = format!("100001\r\n{}\r\n0\r\n\r\n", call((1 << 20) + 1 - frame));
+    let head = server.head("POST /mcp HTTP/1.1", &[("Transfer-Encoding", "chunked")], "");
+    let answer = server.raw(head + &chunked).await;
+    assert_eq!(answer.status, 413);
+}
+
+/// A call on its way, its answer not read.
+async fn begin(server: &Server, tool: &str) -> TcpStream {
+    let body = modern_call(1, tool, json!({}));
+    let head = server.head("POST /mcp HTTP/1.1", &modern_headers(tool), &body);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
+    let server = Server::start().await;
+    let mut waiting = Vec::new();
+    for _ in 0..1024 {
+        waiting.push(begin(&server, "slow").await);
+        server.dummy.slow_began().await;
+    }
+    let refused = server.call("echo", json!({})).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(
+        server.bare("GET /healthz HTTP/1.1", &[("Host", &server.address.to_string())], "").await.status,
+        200
+    );
+    server.dummy.release();
+    let done = waiting.iter_mut().map(|stream| Box::pin(Answer::read(stream)));
+    let (answer, ..) = futures::future::select_all(done).await;
+    assert_eq!(answer.text(), "slow and done");
+    assert_eq!(server.call("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_a_running_call_answer_and_takes_no_new_one() {
+    let server = Server::start().await;
+    let session = server.session().await;
+    let changes = [("Mcp-Session-Id", &session[..]), ("Accept", "text/event-stream"), ("Content-Type", "")];
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(server.head("GET /mcp HTTP/1.1", &changes, "").as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+
+    let mut running = begin(&server, "slow").await;
+    server.dummy.slow_began().await;
+    server.shutdown.cancel();
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    server.dummy.release();
+    assert_eq!(Answer::read(&mut running).await.text(), "slow and done");
+    let start = Instant::now();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    server.task.await.unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "the open stream held the end: {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_ends_is_cut_within_five_seconds() {
+    let server = Server::start().await;
+    let _running = begin(&server, "slow").await;
+    server.dummy.slow_began().await;
+    let start = tokio::time::Instant::now();
+    server.shutdown.cancel();
+    server.task.await.unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_ends_the_connection_in_ten_seconds() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+    let start = tokio::time::Instant::now();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    assert!((9..13).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn sessions_are_bounded() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let _ = stream.set_nodelay(true);
+    let headers = server.headers(&[]);
+    let mut request = String::from("POST /mcp HTTP/1.1\r\n");
+    for (name, value) in &headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += &format!("Content-Length: {}\r\n\r\n{INITIALIZE}", INITIALIZE.len());
+    let mut seen = String::new();
+    for _ in 0..1024 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        while !seen.ends_with("0\r\n\r\n") {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert_ne!(read, 0, "{seen}");
+            seen += std::str::from_utf8(&chunk[..read]).unwrap();
+        }
+        assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+        seen.clear();
+    }
+    let refused = server.post(&[], INITIALIZE).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(server.call("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_reads_the_413() {
+    let server = Server::start().await;
+    for _ in 0..20 {
+        let answer = server.post(&[], &"x".repeat(3 << 20)).await;
+        assert_eq!(answer.status, 413);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_408_after_thirty_seconds() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = server.head("POST /mcp HTTP/1.1", &[("Content-Length", "10")], "");
+    let start = tokio::time::Instant::now();
+    stream.write_all((head + "{").as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(Answer::parse(&String::from_utf8_lossy(&bytes)).status, 408);
+    assert!((30..32).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
