@@ -28,7 +28,7 @@ const PROMPT: Duration = Duration::from_secs(20);
 const WATCHED: Duration = Duration::from_secs(300);
 
 /// The pauses between two readings of the status; the last one repeats.
-const PAUSES: [u64; 6] = [0, 1, 2, 4, 8, 30];
+const PAUSES: [u64; 12] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 8, 15, 30];
 
 /// How long a running activation of somebody else is waited for before our first write.
 const OTHERS: Duration = Duration::from_secs(10);

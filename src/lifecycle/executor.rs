@@ -140,6 +140,9 @@ impl Lifecycle {
         let code = error.code.clone();
         if error.landed == Landed::No {
             self.end_send(permit, SendOutcome::Refused, code.as_deref()).await?;
+            if error.kind == zia::Kind::Refused {
+                details.note(REFUSED_CREATE);
+            }
             self.fail(sent, details.clone(), refusal(error)).await?;
             return Ok(None);
         }
@@ -381,6 +384,10 @@ impl Lifecycle {
         self.step(operation, State::Failed, &details, "operation.failed").await.map(drop)
     }
 }
+
+/// What ZIA refuses a create for, most often.
+const REFUSED_CREATE: &str = "ZIA refused the values: it takes addresses only in domains that are registered for the \
+     tenant, and departments and groups that still exist";
 
 /// A refusal of a write, with ZIA's code where the caller can read it.
 fn refusal(error: zia::Error) -> Failure {
