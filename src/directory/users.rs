@@ -1,4 +1,4 @@
-//! One user, read live; and searches.
+//! One user, read live.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ use super::{
     pages::{Next, Pages},
 };
 use crate::{
-    model::{Digest, Email, Named, User, UserId, UserRef},
+    model::{Digest, Email, User, UserId, UserRef},
     zia::{Deadline, Error, Kind, Raw, UserQuery, ZiaUser},
 };
 
@@ -28,7 +28,7 @@ const PAGE: u32 = 10_000;
 const FEW: usize = 1_000;
 
 /// The most pages of one scan: an eighth of the hour's 40 lists.
-const MAX_PAGES: u32 = 5;
+pub(super) const MAX_PAGES: u32 = 5;
 
 /// One user, as ZIA shows it in the list and by id.
 #[derive(Debug)]
@@ -69,45 +69,19 @@ pub struct ById {
     plain_name: Option<String>,
 }
 
-/// What to search for.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// A part of the name or the address; empty matches all.
-    pub text: String,
-    /// Only users of this department.
-    pub department: Option<Named>,
-    /// Only members of this group.
-    pub group: Option<Named>,
-    /// Ask ZIA even if the users were listed lately.
-    pub fresh: bool,
-}
-
-/// What a search found.
-#[derive(Debug)]
-pub struct Searched {
-    /// The users that match, by id.
-    pub users: Vec<Arc<User>>,
-    /// When they were read.
-    pub as_of: Timestamp,
-    /// Read from ZIA for this search.
-    pub live: bool,
-    /// Whether every user of the tenant was looked at.
-    pub complete: bool,
-}
-
 /// Whether `name=` finds users by their address: sources disagree (zia-facts §3.2), so it is learned.
 #[derive(Debug, Default)]
 pub(super) struct FilterFacts {
     finds_emails: AtomicBool,
     ignores_emails: AtomicBool,
-    large_tenant: AtomicBool,
+    pub(super) large_tenant: AtomicBool,
     /// See [`Pages::honest`].
     honest_pages: AtomicUsize,
 }
 
-struct Rows {
-    rows: Vec<Raw<ZiaUser>>,
-    complete: bool,
+pub(super) struct Rows {
+    pub(super) rows: Vec<Raw<ZiaUser>>,
+    pub(super) complete: bool,
 }
 
 impl Directory {
@@ -157,43 +131,6 @@ impl Directory {
     /// Forgets a user that we deleted.
     pub fn forget(&self, id: UserId) {
         self.shared.users.forget(id);
-    }
-
-    /// Finds users by a part of name or address, department and group.
-    ///
-    /// # Errors
-    /// What ZIA's list answered.
-    pub async fn search(&self, search: &Search, until: Deadline) -> Result<Searched, Error> {
-        if !search.fresh
-            && let Some(known) = self.shared.users.all()
-        {
-            return Ok(search.among(known, false));
-        }
-        let asked = Instant::now();
-        let _one = self.shared.listing.lock().await;
-        // Another caller may have listed everything while this one waited.
-        if let Some(known) = self.shared.users.all_begun_after(asked) {
-            return Ok(search.among(known, true));
-        }
-        let as_of = self.clock.now();
-        let large = self.shared.facts.large_tenant.load(Ordering::Relaxed);
-        if !large
-            && self.scan(MAX_PAGES, until).await?.complete
-            && let Some(known) = self.shared.users.all()
-        {
-            return Ok(search.among(known, true));
-        }
-        self.shared.facts.large_tenant.store(true, Ordering::Relaxed);
-        let query = UserQuery {
-            name: (!search.text.is_empty()).then(|| search.text.clone()),
-            dept: search.department.as_ref().map(|d| d.name.clone()),
-            group: search.group.as_ref().map(|g| g.name.clone()),
-            ..UserQuery::default()
-        };
-        let rows = self.filtered(query, until).await?;
-        let users = rows.rows.iter().map(|r| Arc::new(to_user(&r.value))).collect();
-        // What the filters match is disputed, so their answer proves nothing about the rest.
-        Ok(Searched { complete: false, ..search.among((users, as_of), true) })
     }
 
     async fn by_email(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
@@ -259,7 +196,7 @@ impl Directory {
     }
 
     /// All rows that ZIA's filters let through.
-    async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
+    pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
         let rows = self.read(query, MAX_PAGES, until).await?;
         for row in &rows.rows {
             self.learn(to_user(&row.value));
@@ -268,7 +205,7 @@ impl Directory {
     }
 
     /// The first pages of the whole list; a complete one becomes the index.
-    async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
+    pub(super) async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
         let (began, as_of) = (Instant::now(), self.clock.now());
         let rows = self.read(UserQuery::default(), max_pages, until).await?;
         if rows.complete {
@@ -296,27 +233,6 @@ impl Directory {
             }
         }
         Ok(Rows { rows, complete: false })
-    }
-}
-
-impl Search {
-    fn among(&self, (users, as_of): (Vec<Arc<User>>, Timestamp), live: bool) -> Searched {
-        let text = self.text.to_lowercase();
-        let mut users: Vec<_> = users.into_iter().filter(|u| self.matches(&text, u)).collect();
-        users.sort_by_key(|u| u.id);
-        Searched { users, as_of, live, complete: true }
-    }
-
-    fn matches(&self, text: &str, user: &User) -> bool {
-        let named = user.name.to_lowercase().contains(text) || user.email.to_lowercase().contains(text);
-        named && self.keeps(user)
-    }
-
-    /// Whether a user is of the department and the group asked for.
-    pub fn keeps(&self, user: &User) -> bool {
-        let department =
-            self.department.as_ref().is_none_or(|d| user.department.as_ref().is_some_and(|u| u.id == d.id));
-        department && self.group.as_ref().is_none_or(|g| user.groups.iter().any(|u| u.id == g.id))
     }
 }
 
