@@ -43,8 +43,10 @@ impl ClientHandler for Quiet {
 impl Call {
     /// Calls the tool through MCP itself, on a server in this process.
     pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
-        let arguments: JsonObject = serde_json::from_str(&self.arguments)
-            .map_err(|e| Exit::usage(format!("the arguments are not a JSON object: {e}")))?;
+        let arguments: JsonObject = serde_json::from_str(&self.arguments).map_err(|e| {
+            let like = r#"expected a JSON object in quotes, such as '{"query": "jane@example.com"}'"#;
+            Exit::usage(format!("the tool's arguments cannot be read: {like}: {e}"))
+        })?;
         let wired = Wired::start(general, &self.tenant, self.read_only).await?;
         let answer = call(&wired, self.tool, arguments).await;
         wired.stop().await;
