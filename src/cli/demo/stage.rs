@@ -24,6 +24,9 @@ const PIPE: usize = 64 * 1024;
 /// How long a person who reads the question for the first time may take.
 const READING: Duration = Duration::from_secs(600);
 
+/// How long the client may take to leave.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// The stage of the tour.
 pub(super) struct Stage {
     pub(super) tenant: SandboxTenant,
@@ -80,8 +83,8 @@ impl Stage {
     }
 
     pub(super) async fn clear(self) {
-        // The client leaves first; how it leaves is of no interest here.
-        let _ = self.client.cancel().await;
+        // The client leaves first; how it leaves, even in the middle of a question, is of no interest here.
+        let _ = tokio::time::timeout(LEAVING, self.client.cancel()).await;
         self.lifecycle.sign_out().await;
         self.tenant.shutdown().await;
     }
