@@ -44,8 +44,10 @@ impl Doctor {
         let (config, tenant) = match self.settings(general).await {
             Ok(read) => read,
             Err(exit) => {
-                let next = "mend what is named here; `zia-mcp doctor --sandbox` needs no sign-in";
-                show("settings", Finding::Bad(exit.to_string(), next.into()))?;
+                show(
+                    "settings",
+                    Finding::Bad(exit.to_string(), "mend what is named here, then again".into()),
+                )?;
                 return Err(Exit::config("the settings cannot be used"));
             }
         };

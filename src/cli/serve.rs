@@ -10,7 +10,7 @@ use super::{
     wiring::{self, Wired},
 };
 use crate::{
-    http::{self, Readiness},
+    http::{self, HttpError, Readiness},
     lifecycle::Lifecycle,
     mcp::{Server, stdio},
     model::Channel,
@@ -58,7 +58,7 @@ impl Serve {
     async fn over_http(&self, address: &str, wired: &Wired, shutdown: CancellationToken) -> Result<(), Exit> {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         let (options, token_file) = wiring::http_options(&wired.config, tls, self.behind_proxy)?;
-        let bound = http::bind(address, &options).await.map_err(Exit::unavailable)?;
+        let bound = http::bind(address, &options).await.map_err(refused)?;
         output::line(format!("listening on {}", bound.local_url()))?;
         if let Some(file) = token_file {
             output::line(format!("bearer token in {}", file.display()))?;
@@ -66,6 +66,15 @@ impl Serve {
         let server = server(wired, Channel::Http, shutdown.clone())?;
         let lifecycle = wired.lifecycle.clone();
         bound.serve(server, move || readiness(lifecycle.clone()), shutdown).await.map_err(Exit::unavailable)
+    }
+}
+
+/// An address, a certificate or a list that cannot be used is the operator's to mend.
+fn refused(error: HttpError) -> Exit {
+    match error {
+        HttpError::Bind { .. } | HttpError::Serve(_) => Exit::unavailable(error),
+        HttpError::Address(_) => Exit::usage(error),
+        _ => Exit::config(error),
     }
 }
 
