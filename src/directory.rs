@@ -6,14 +6,16 @@
 mod index;
 mod names;
 mod pages;
+mod search;
 mod users;
 
 use std::sync::Arc;
 
 pub use index::IndexState;
 pub use names::{Listing, NameError};
+pub use search::{Search, Searched};
 pub(crate) use users::to_user;
-pub use users::{ById, Lookup, Search, Searched, Seen};
+pub use users::{ById, Lookup, Seen};
 
 use crate::{model::Clock, zia::Zia};
 

@@ -1,5 +1,7 @@
 //! `zia-mcp call`
 
+use std::time::Duration;
+
 use clap::Args;
 use rmcp::{
     ClientHandler, ServiceExt,
@@ -10,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, General, TenantChoice, output, wiring::Wired};
 use crate::{mcp::Server, model::Channel};
+
+/// How long what the call began may take after its answer.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Bytes between client and server in this process.
 const PIPE: usize = 64 * 1024;
@@ -49,7 +54,7 @@ impl Call {
         })?;
         let wired = Wired::start(general, &self.tenant, self.read_only).await?;
         let answer = call(&wired, self.tool, arguments).await;
-        wired.stop().await;
+        wired.stop(GRACE).await;
         let (value, is_error) = answer?;
         output::json(&value)?;
         if is_error { Err(Exit::tool_error()) } else { Ok(()) }

@@ -1,8 +1,13 @@
 //! `zia-mcp serve`
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use clap::Args;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,6 +20,12 @@ use crate::{
     mcp::{Server, stdio},
     model::Channel,
 };
+
+/// How long running operations may take once the client is gone (guardrails F44).
+const STDIO_GRACE: Duration = Duration::from_secs(10);
+
+/// The same over HTTP, counted from the signal.
+const HTTP_GRACE: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -42,23 +53,28 @@ impl Serve {
     pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
         let wired = Wired::start(general, &self.tenant, self.read_only).await?;
         let shutdown = CancellationToken::new();
-        let stop = shutdown.clone();
-        tokio::spawn(async move {
-            shutdown_signal().await;
-            stop.cancel();
+        let asked = Arc::new(OnceLock::new());
+        tokio::spawn({
+            let (stop, asked) = (shutdown.clone(), asked.clone());
+            async move {
+                shutdown_signal().await;
+                let _ = asked.set(Instant::now());
+                stop.cancel();
+            }
         });
-        let served = match &self.http {
-            Some(address) => self.over_http(address, &wired, shutdown).await,
-            None => over_stdio(&wired, shutdown).await,
+        let (served, grace) = match &self.http {
+            Some(address) => (self.over_http(address, &wired, shutdown).await, HTTP_GRACE),
+            None => (over_stdio(&wired, shutdown).await, STDIO_GRACE),
         };
-        wired.stop().await;
+        let spent = asked.get().map_or(Duration::ZERO, Instant::elapsed);
+        wired.stop(grace.saturating_sub(spent)).await;
         served
     }
 
     async fn over_http(&self, address: &str, wired: &Wired, shutdown: CancellationToken) -> Result<(), Exit> {
         let tls = self.tls_cert.clone().zip(self.tls_key.clone());
         let (options, token_file) = wiring::http_options(&wired.config, tls, self.behind_proxy)?;
-        let bound = http::bind(address, &options).await.map_err(refused)?;
+        let bound = http::bind(address, &options).await.map_err(unbound)?;
         output::line(format!("listening on {}", bound.local_url()))?;
         if let Some(file) = token_file {
             output::line(format!("bearer token in {}", file.display()))?;
@@ -69,15 +85,6 @@ impl Serve {
     }
 }
 
-/// An address, a certificate or a list that cannot be used is the operator's to mend.
-fn refused(error: HttpError) -> Exit {
-    match error {
-        HttpError::Bind { .. } | HttpError::Serve(_) => Exit::unavailable(error),
-        HttpError::Address(_) => Exit::usage(error),
-        _ => Exit::config(error),
-    }
-}
-
 async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Exit> {
     let server = server(wired, Channel::Stdio, shutdown.clone())?;
     stdio::serve(server, tokio::io::stdin(), tokio::io::stdout(), shutdown).await.map_err(Exit::unavailable)
@@ -85,6 +92,11 @@ async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Ex
 
 fn server(wired: &Wired, channel: Channel, draining: CancellationToken) -> Result<Server, Exit> {
     Server::new(wired.lifecycle.clone(), channel, draining).map_err(|e| Exit::unavailable(e.message))
+}
+
+/// An address in use is unavailable; anything else about listening is a setting.
+fn unbound(error: HttpError) -> Exit {
+    if matches!(error, HttpError::Bind { .. }) { Exit::unavailable(error) } else { Exit::config(error) }
 }
 
 pub(super) async fn readiness(lifecycle: Lifecycle) -> Readiness {

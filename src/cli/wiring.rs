@@ -1,6 +1,6 @@
 //! Puts the rooms together.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{Exit, General, TenantChoice};
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 /// The caller behind the one static token of the HTTP server.
 pub(super) const HTTP_CALLER: &str = "http";
+
+/// How long the end of a session may take.
+const SIGN_OUT: Duration = Duration::from_secs(1);
 
 /// What a command works with.
 pub(super) struct Wired {
@@ -48,9 +51,11 @@ impl Wired {
         Ok(Self { config, lifecycle, tenant, _log: log })
     }
 
-    /// Signs out where that is safe, and ends an embedded tenant.
-    pub(super) async fn stop(self) {
-        self.lifecycle.sign_out().await;
+    /// Lets running operations end, signs out where that is safe, and ends an embedded tenant.
+    pub(super) async fn stop(self, grace: Duration) {
+        self.lifecycle.drain(grace).await;
+        // Signing out is a courtesy: the session ends by itself too.
+        let _ = tokio::time::timeout(SIGN_OUT, self.lifecycle.sign_out()).await;
         self.tenant.stop().await;
     }
 }

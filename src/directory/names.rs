@@ -153,7 +153,7 @@ impl Directory {
     async fn read_names(&self, kind: NameKind, until: Deadline) -> Result<Listing, Error> {
         let (as_of, read_at) = (self.clock.now(), Instant::now());
         let (mut items, mut seen) = (Vec::new(), HashSet::new());
-        let mut pages = Pages::new(PAGE);
+        let mut pages = Pages::new(PAGE, 0);
         let mut complete = false;
         for page in 1..=MAX_PAGES {
             let query = ListQuery { search: None, page, page_size: PAGE };

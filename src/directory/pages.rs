@@ -15,12 +15,19 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) struct Pages {
     requested: usize,
+    /// Pages up to this length are known to be short because the list ended, not because of a cap.
+    honest: usize,
     first: Option<usize>,
 }
 
 impl Pages {
-    pub(super) fn new(requested: u32) -> Self {
-        Self { requested: usize::try_from(requested).unwrap_or(usize::MAX), first: None }
+    pub(super) fn new(requested: u32, honest: usize) -> Self {
+        Self { requested: usize::try_from(requested).unwrap_or(usize::MAX), honest, first: None }
+    }
+
+    /// The length up to which a short page is known to be the end.
+    pub(super) fn honest(&self) -> usize {
+        self.honest
     }
 
     /// Takes a page of `rows` rows, of which `new` were not seen before.
@@ -30,14 +37,16 @@ impl Pages {
     /// is shorter than the first.
     pub(super) fn take(&mut self, rows: usize, new: usize) -> Next {
         if rows == 0 {
+            self.honest = self.honest.max(self.first.unwrap_or(0));
             return Next::End;
         }
+        self.honest = self.honest.max(rows - 1);
         if new == 0 {
             return Next::Repeats;
         }
         let Some(first) = self.first else {
             self.first = Some(rows);
-            let capped = rows.is_multiple_of(100);
+            let capped = rows.is_multiple_of(100) && rows > self.honest;
             return if rows >= self.requested || capped { Next::More } else { Next::End };
         };
         if rows < first { Next::End } else { Next::More }
@@ -49,7 +58,7 @@ mod tests {
     use super::*;
 
     fn walk(requested: u32, pages: &[(usize, usize)]) -> Next {
-        let mut follow = Pages::new(requested);
+        let mut follow = Pages::new(requested, 0);
         pages.iter().fold(Next::More, |_, &(rows, new)| follow.take(rows, new))
     }
 
@@ -65,6 +74,15 @@ mod tests {
         assert_eq!(walk(10_000, &[(100, 100)]), Next::More);
         assert_eq!(walk(10_000, &[(1000, 1000)]), Next::More);
         assert_eq!(walk(10_000, &[(1000, 1000), (1000, 1000)]), Next::More);
+        assert_eq!(walk(10_000, &[(100, 100), (100, 100), (50, 50)]), Next::End);
+    }
+
+    #[test]
+    fn a_round_page_that_once_was_the_end_is_believed_the_next_time() {
+        let mut first = Pages::new(10_000, 0);
+        assert_eq!((first.take(1000, 1000), first.take(0, 0)), (Next::More, Next::End));
+        assert_eq!(Pages::new(10_000, first.honest()).take(1000, 1000), Next::End);
+        assert_eq!(Pages::new(10_000, first.honest()).take(1100, 1100), Next::More);
     }
 
     #[test]

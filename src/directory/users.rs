@@ -1,10 +1,10 @@
-//! One user, read live; and searches.
+//! One user, read live.
 
 use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -13,20 +13,22 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use super::{
-    Directory,
-    names::named,
+    Directory, names,
     pages::{Next, Pages},
 };
 use crate::{
-    model::{Digest, Email, Named, User, UserId, UserRef},
+    model::{Digest, Email, User, UserId, UserRef},
     zia::{Deadline, Error, Kind, Raw, UserQuery, ZiaUser},
 };
 
 /// Rows asked for per page; ZIA's largest (zia-facts §3.2).
 const PAGE: u32 = 10_000;
 
+/// Rows up to which listing everything costs less than learning what the name filter matches.
+const FEW: usize = 1_000;
+
 /// The most pages of one scan: an eighth of the hour's 40 lists.
-const MAX_PAGES: u32 = 5;
+pub(super) const MAX_PAGES: u32 = 5;
 
 /// One user, as ZIA shows it in the list and by id.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Seen {
     pub kind: Option<String>,
     /// The row, as ZIA sent it.
     pub row: Box<RawValue>,
+    /// The answer by id, if the look-up read it on its way.
+    pub by_id: Option<ById>,
 }
 
 /// The answer to a live look-up of one user.
@@ -54,7 +58,7 @@ pub enum Lookup {
 }
 
 /// A user as ZIA answers by id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ById {
     /// The object, as ZIA sent it.
     pub raw: Box<RawValue>,
@@ -65,43 +69,19 @@ pub struct ById {
     plain_name: Option<String>,
 }
 
-/// What to search for.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// A part of the name or the address; empty matches all.
-    pub text: String,
-    /// Only users of this department.
-    pub department: Option<Named>,
-    /// Only members of this group.
-    pub group: Option<Named>,
-    /// Ask ZIA even if the users were listed lately.
-    pub fresh: bool,
-}
-
-/// What a search found.
-#[derive(Debug)]
-pub struct Searched {
-    /// The users that match, by id.
-    pub users: Vec<Arc<User>>,
-    /// When they were read.
-    pub as_of: Timestamp,
-    /// Read from ZIA for this search.
-    pub live: bool,
-    /// Whether every user of the tenant was looked at.
-    pub complete: bool,
-}
-
 /// Whether `name=` finds users by their address: sources disagree (zia-facts §3.2), so it is learned.
 #[derive(Debug, Default)]
 pub(super) struct FilterFacts {
     finds_emails: AtomicBool,
     ignores_emails: AtomicBool,
-    large_tenant: AtomicBool,
+    pub(super) large_tenant: AtomicBool,
+    /// See [`Pages::honest`].
+    honest_pages: AtomicUsize,
 }
 
-struct Rows {
-    rows: Vec<Raw<ZiaUser>>,
-    complete: bool,
+pub(super) struct Rows {
+    pub(super) rows: Vec<Raw<ZiaUser>>,
+    pub(super) complete: bool,
 }
 
 impl Directory {
@@ -114,7 +94,7 @@ impl Directory {
             UserRef::Email(email) => self.by_email(email, until).await?,
             UserRef::Id(id) => match self.by_id(*id, until).await? {
                 None => Lookup::Absent { proven: true },
-                Some(found) => self.row_of(*id, &found, until).await?,
+                Some(found) => self.row_of(*id, found, until).await?,
             },
         };
         if let (UserRef::Id(id), Lookup::Absent { .. }) = (who, &lookup) {
@@ -153,88 +133,43 @@ impl Directory {
         self.shared.users.forget(id);
     }
 
-    /// Finds users by a part of name or address, department and group.
-    ///
-    /// # Errors
-    /// What ZIA's list answered.
-    pub async fn search(&self, search: &Search, until: Deadline) -> Result<Searched, Error> {
-        if !search.fresh
-            && let Some(known) = self.shared.users.all()
-        {
-            return Ok(search.among(known, false));
-        }
-        let asked = Instant::now();
-        let _one = self.shared.listing.lock().await;
-        // Another caller may have listed everything while this one waited.
-        if let Some(known) = self.shared.users.all_begun_after(asked) {
-            return Ok(search.among(known, true));
-        }
-        let as_of = self.clock.now();
-        let large = self.shared.facts.large_tenant.load(Ordering::Relaxed);
-        if !large
-            && self.scan(MAX_PAGES, until).await?.complete
-            && let Some(known) = self.shared.users.all()
-        {
-            return Ok(search.among(known, true));
-        }
-        self.shared.facts.large_tenant.store(true, Ordering::Relaxed);
-        let query = UserQuery {
-            name: (!search.text.is_empty()).then(|| search.text.clone()),
-            dept: search.department.as_ref().map(|d| d.name.clone()),
-            group: search.group.as_ref().map(|g| g.name.clone()),
-            ..UserQuery::default()
-        };
-        let rows = self.filtered(query, until).await?;
-        let users = rows.rows.iter().map(|r| Arc::new(to_user(&r.value))).collect();
-        // What the filters match is disputed, so their answer proves nothing about the rest.
-        Ok(Searched { complete: false, ..search.among((users, as_of), true) })
-    }
-
     async fn by_email(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
-        let facts = &self.shared.facts;
-        if !facts.ignores_emails.load(Ordering::Relaxed) {
-            let hits = self
-                .filtered(UserQuery { name: Some(email.to_string()), ..UserQuery::default() }, until)
-                .await?;
-            let complete = hits.complete;
-            if let Some(found) = pick(hits, email) {
-                if !found.name_holds(email) {
-                    facts.finds_emails.store(true, Ordering::Relaxed);
-                }
-                return Ok(found);
-            }
-            if complete && facts.finds_emails.load(Ordering::Relaxed) {
-                return Ok(Lookup::Absent { proven: true });
-            }
+        if self.shared.facts.finds_emails.load(Ordering::Relaxed) {
+            return self.by_filter(email, until).await;
         }
-        self.by_email_in_full_list(email, until).await
-    }
-
-    async fn by_email_in_full_list(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
-        let facts = &self.shared.facts;
+        // One plain page of a small tenant proves presence and absence alike.
         let first = self.scan(1, until).await?;
-        let sample = sample_email(&first.rows);
-        let complete = first.complete;
-        if let Some(found) = pick(first, email) {
-            facts.ignores_emails.store(true, Ordering::Relaxed);
-            return Ok(found);
-        }
-        if !facts.ignores_emails.load(Ordering::Relaxed)
+        let (complete, many, sample) = (first.complete, first.rows.len() > FEW, sample_email(&first.rows));
+        let found = pick(first, email);
+        if (many || !complete)
+            && !self.shared.facts.ignores_emails.load(Ordering::Relaxed)
             && let Some(sample) = sample
         {
             self.learn_what_the_filter_matches(&sample, until).await?;
         }
-        if complete || facts.finds_emails.load(Ordering::Relaxed) {
-            return Ok(Lookup::Absent { proven: true });
+        match found {
+            Some(found) => Ok(found),
+            None if complete => Ok(Lookup::Absent { proven: true }),
+            None if self.shared.facts.finds_emails.load(Ordering::Relaxed) => {
+                self.by_filter(email, until).await
+            }
+            None => {
+                let all = self.scan(MAX_PAGES, until).await?;
+                let proven = all.complete;
+                Ok(pick(all, email).unwrap_or(Lookup::Absent { proven }))
+            }
         }
-        let all = self.scan(MAX_PAGES, until).await?;
-        let proven = all.complete;
-        Ok(pick(all, email).unwrap_or(Lookup::Absent { proven }))
+    }
+
+    /// Asks the name filter, which is known to find addresses.
+    async fn by_filter(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
+        let hits = self.filtered(named(email.as_str()), until).await?;
+        let proven = hits.complete;
+        Ok(pick(hits, email).unwrap_or(Lookup::Absent { proven }))
     }
 
     async fn learn_what_the_filter_matches(&self, sample: &str, until: Deadline) -> Result<(), Error> {
-        let query = UserQuery { name: Some(sample.to_owned()), ..UserQuery::default() };
-        let hits = self.filtered(query, until).await?;
+        let hits = self.filtered(named(sample), until).await?;
         let found = hits.rows.iter().any(|r| r.value.email.as_deref() == Some(sample));
         let fact = if found { &self.shared.facts.finds_emails } else { &self.shared.facts.ignores_emails };
         fact.store(true, Ordering::Relaxed);
@@ -242,25 +177,26 @@ impl Directory {
     }
 
     /// The list row of a user read by id: it alone has the plain name and says who is not editable.
-    async fn row_of(&self, id: UserId, found: &ById, until: Deadline) -> Result<Lookup, Error> {
+    async fn row_of(&self, id: UserId, found: ById, until: Deadline) -> Result<Lookup, Error> {
+        let with_answer =
+            |row| Lookup::Found(Box::new(Seen { by_id: Some(found.clone()), ..Seen::from(row) }));
         let mut names = vec![&found.plain_email, &found.plain_name];
         if self.shared.facts.ignores_emails.load(Ordering::Relaxed) {
             names.remove(0);
         }
         for name in names.into_iter().flatten() {
-            let hits =
-                self.filtered(UserQuery { name: Some(name.clone()), ..UserQuery::default() }, until).await?;
+            let hits = self.filtered(named(name), until).await?;
             if let Some(row) = hits.rows.into_iter().find(|r| r.value.id == id) {
-                return Ok(Lookup::Found(Box::new(Seen::from(row))));
+                return Ok(with_answer(row));
             }
         }
         let all = self.scan(MAX_PAGES, until).await?;
         let row = all.rows.into_iter().find(|r| r.value.id == id);
-        Ok(row.map_or(Lookup::Absent { proven: false }, |row| Lookup::Found(Box::new(Seen::from(row)))))
+        Ok(row.map_or(Lookup::Absent { proven: false }, with_answer))
     }
 
     /// All rows that ZIA's filters let through.
-    async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
+    pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
         let rows = self.read(query, MAX_PAGES, until).await?;
         for row in &rows.rows {
             self.learn(to_user(&row.value));
@@ -269,7 +205,7 @@ impl Directory {
     }
 
     /// The first pages of the whole list; a complete one becomes the index.
-    async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
+    pub(super) async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
         let (began, as_of) = (Instant::now(), self.clock.now());
         let rows = self.read(UserQuery::default(), max_pages, until).await?;
         if rows.complete {
@@ -281,13 +217,16 @@ impl Directory {
 
     async fn read(&self, query: UserQuery, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
-        let mut pages = Pages::new(PAGE);
+        let honest = &self.shared.facts.honest_pages;
+        let mut pages = Pages::new(PAGE, honest.load(Ordering::Relaxed));
         for page in 1..=max_pages {
             let query = UserQuery { page, page_size: PAGE, ..query.clone() };
             let got = self.zia.users(&query, until).await?;
             let (count, before) = (got.len(), rows.len());
             rows.extend(got.into_iter().filter(|r| seen.insert(r.value.id)));
-            match pages.take(count, rows.len() - before) {
+            let next = pages.take(count, rows.len() - before);
+            honest.fetch_max(pages.honest(), Ordering::Relaxed);
+            match next {
                 Next::More => {}
                 Next::End => return Ok(Rows { rows, complete: true }),
                 Next::Repeats => break,
@@ -297,36 +236,9 @@ impl Directory {
     }
 }
 
-impl Search {
-    fn among(&self, (users, as_of): (Vec<Arc<User>>, Timestamp), live: bool) -> Searched {
-        let text = self.text.to_lowercase();
-        let mut users: Vec<_> = users.into_iter().filter(|u| self.matches(&text, u)).collect();
-        users.sort_by_key(|u| u.id);
-        Searched { users, as_of, live, complete: true }
-    }
-
-    fn matches(&self, text: &str, user: &User) -> bool {
-        let named = user.name.to_lowercase().contains(text) || user.email.to_lowercase().contains(text);
-        named && self.keeps(user)
-    }
-
-    /// Whether a user is of the department and the group asked for.
-    pub fn keeps(&self, user: &User) -> bool {
-        let department =
-            self.department.as_ref().is_none_or(|d| user.department.as_ref().is_some_and(|u| u.id == d.id));
-        department && self.group.as_ref().is_none_or(|g| user.groups.iter().any(|u| u.id == g.id))
-    }
-}
-
-impl Lookup {
-    fn name_holds(&self, email: &Email) -> bool {
-        matches!(self, Self::Found(seen) if seen.user.name.to_lowercase().contains(&email.folded()))
-    }
-}
-
 impl From<Raw<ZiaUser>> for Seen {
     fn from(row: Raw<ZiaUser>) -> Self {
-        Self { user: to_user(&row.value), kind: row.value.kind, row: row.raw }
+        Self { user: to_user(&row.value), kind: row.value.kind, row: row.raw, by_id: None }
     }
 }
 
@@ -341,6 +253,11 @@ impl From<Raw<ZiaUser>> for ById {
             plain_name: plain(found.value.name),
         }
     }
+}
+
+/// A query of the name filter.
+fn named(name: &str) -> UserQuery {
+    UserQuery { name: Some(name.to_owned()), ..UserQuery::default() }
 }
 
 /// The rows with exactly this address, whatever the case.
@@ -375,8 +292,8 @@ pub(crate) fn to_user(row: &ZiaUser) -> User {
         id: row.id,
         name: row.name.clone().unwrap_or_default(),
         email: row.email.clone().unwrap_or_default(),
-        department: row.department.clone().map(named),
-        groups: row.groups.iter().cloned().map(named).collect(),
+        department: row.department.clone().map(names::named),
+        groups: row.groups.iter().cloned().map(names::named).collect(),
         comments: row.comments.clone().filter(|c| !c.is_empty()),
         admin_user: row.admin_user.unwrap_or(false),
         editable: !row.is_non_editable.unwrap_or(false),

@@ -9,6 +9,7 @@ use super::{
     begin::Begun,
     details::Details,
     failure::Failure,
+    policy::Tier,
     report::{Activation, ActivationState},
 };
 use crate::{
@@ -35,10 +36,11 @@ impl Lifecycle {
         if let Some(open) = self.joinable(actor, Action::Activate, &arguments).await? {
             return Ok(self.asking(actor, &open));
         }
+        let waited = self.own_activation_ends(JOIN).await;
         let (status, joined) = self.status_after_running().await?;
         let ours = !self.possibly_staged().await?.is_empty();
         let mut details = Details::default();
-        if joined {
+        if joined || waited {
             details.note("an activation was running already; this call waited for it");
         }
         let state = match status {
@@ -50,7 +52,11 @@ impl Lifecycle {
             ActivationStatus::Active => State::Approved,
             ActivationStatus::Pending | ActivationStatus::InProgress => {
                 details.foreign = self.others_wait(status).await?;
-                if details.foreign { self.first_state(Action::Activate, actor) } else { State::Approved }
+                if details.foreign {
+                    self.first_state(Action::Activate, actor, Tier::None)
+                } else {
+                    State::Approved
+                }
             }
         };
         if details.foreign {

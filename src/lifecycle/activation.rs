@@ -28,7 +28,7 @@ const PROMPT: Duration = Duration::from_secs(20);
 const WATCHED: Duration = Duration::from_secs(300);
 
 /// The pauses between two readings of the status; the last one repeats.
-const PAUSES: [u64; 6] = [0, 1, 2, 4, 8, 30];
+const PAUSES: [u64; 12] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 8, 15, 30];
 
 /// How long a running activation of somebody else is waited for before our first write.
 const OTHERS: Duration = Duration::from_secs(10);
@@ -114,6 +114,14 @@ impl Lifecycle {
         let (sent, ended) = self.send_activation(verified, details.clone()).await?;
         self.shared.activator.cover(upto, ended.clone());
         self.end_activation(&sent, details, ended).await
+    }
+
+    /// Waits for an activation that this process has on its way; tells whether there was one.
+    pub(crate) async fn own_activation_ends(&self, most: Duration) -> bool {
+        let Err(_) = self.shared.activator.turn.try_lock() else { return false };
+        // Whether it ended in time or not, the tenant's status is read next.
+        drop(tokio::time::timeout(most, self.shared.activator.turn.lock()).await);
+        true
     }
 
     /// Carries out `activate` itself.

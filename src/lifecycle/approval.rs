@@ -66,7 +66,7 @@ impl Lifecycle {
         if operation.state != State::Awaiting {
             return Ok(());
         }
-        if self.settings.policy.tier(operation.action, actor.channel) > Tier::Client {
+        if self.tier_of(&operation, actor) > Tier::Client {
             return Err(Failure::new(
                 Code::Forbidden,
                 "this operation is not decided in the client",
@@ -156,18 +156,19 @@ impl Lifecycle {
 
     /// An operation as its tool leaves it: with a question, if a person can decide in the client.
     pub(crate) fn asking(&self, actor: &Actor, operation: &Operation) -> Begun {
-        let in_client = self.settings.policy.tier(operation.action, actor.channel) <= Tier::Client;
-        let asks = in_client && operation.state == State::Awaiting;
+        let asks = self.tier_of(operation, actor) <= Tier::Client && operation.state == State::Awaiting;
         Begun { operation: operation.id.clone(), question: asks.then(|| self.question_on(operation)) }
     }
 
     /// Where an operation of this caller begins.
-    pub(crate) fn first_state(&self, action: Action, actor: &Actor) -> State {
-        if self.settings.policy.tier(action, actor.channel) == Tier::None {
-            State::Approved
-        } else {
-            State::Awaiting
-        }
+    pub(crate) fn first_state(&self, action: Action, actor: &Actor, least: Tier) -> State {
+        let tier = self.settings.policy.tier(action, actor.channel, least);
+        if tier == Tier::None { State::Approved } else { State::Awaiting }
+    }
+
+    /// The proof that an operation needs from this caller's side.
+    fn tier_of(&self, operation: &Operation, actor: &Actor) -> Tier {
+        self.settings.policy.tier(operation.action, actor.channel, Details::of(operation).least)
     }
 
     fn question_on(&self, operation: &Operation) -> Question {

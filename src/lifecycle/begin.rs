@@ -58,8 +58,11 @@ impl Lifecycle {
         let mut changes = self.shared.changes.subscribe();
         loop {
             let operation = self.load(id).await?;
-            if !is_moving(operation.state) || Instant::now() >= until {
-                return operation::report(&operation, self.clock.now(), self.is_running(id));
+            let running = self.is_running(id);
+            // An unknown outcome that this process is reading ZIA for may yet be settled.
+            let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
+            if !moving || Instant::now() >= until {
+                return operation::report(&operation, self.clock.now(), running);
             }
             let look = tokio::time::sleep(LOOK_AGAIN);
             tokio::select! {

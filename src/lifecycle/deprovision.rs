@@ -56,21 +56,24 @@ impl Lifecycle {
             return Ok(self.asking(actor, &open));
         }
         self.check_open(actor).await?;
-        let seen = match self.directory.look_up(&who, until).await? {
+        let mut seen = match self.directory.look_up(&who, until).await? {
             Lookup::Found(seen) => *seen,
             Lookup::Several(users) => return Err(several(&users)),
             Lookup::Absent { proven } => return self.absent(actor, &who, arguments, proven).await,
         };
         self.settings.policy.check_target(&seen.user, seen.kind.as_deref(), self.zia.own_login())?;
-        let object = self.object_of(&seen, until).await?;
+        let object = self.object_of(&mut seen, until).await?;
         self.refuse_a_second_operation(actor, &seen).await?;
         let operation = self.draft_deletion(actor, request, arguments, seen, object).await?;
         Ok(self.asking(actor, &operation))
     }
 
     /// The user by id, whose digest is compared again right before the delete.
-    async fn object_of(&self, seen: &Seen, until: Deadline) -> Result<ById, Failure> {
-        let object = self.directory.by_id(seen.user.id, until).await?.ok_or_else(disagree)?;
+    async fn object_of(&self, seen: &mut Seen, until: Deadline) -> Result<ById, Failure> {
+        let object = match seen.by_id.take() {
+            Some(read) => read,
+            None => self.directory.by_id(seen.user.id, until).await?.ok_or_else(disagree)?,
+        };
         let same =
             object.plain_email.as_ref().is_none_or(|e| e.to_lowercase() == seen.user.email.to_lowercase());
         if same { Ok(object) } else { Err(disagree()) }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{
     failure::Failure,
+    policy::Tier,
     report::{Activation, ActivationState, Approval, Capture, Change, InitialPassword, Subject},
 };
 use crate::model::Operation;
@@ -29,6 +30,8 @@ pub(crate) struct Details {
     pub activation: Option<Activation>,
     /// The first password's fate.
     pub initial_password: Option<InitialPassword>,
+    /// The proof that the circumstances ask for, whatever the policy says.
+    pub least: Tier,
     /// Other administrators' changes were staged before our first write.
     pub foreign: bool,
     /// What else to know.

@@ -6,10 +6,11 @@ use super::failure::{Code, Failure};
 use crate::model::{Action, Channel, Email, User};
 
 /// What has to happen before a write is carried out, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Nothing: captured, reversible.
+    #[default]
     None,
     /// A person answers in the client's own form.
     Client,
@@ -47,15 +48,16 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The proof that an action needs over a channel.
+    /// The proof that an action needs over a channel, if its circumstances ask for some at least.
     ///
     /// Over HTTP the client's form is never proof: a shared client can answer for its user.
-    pub(crate) fn tier(&self, action: Action, channel: Channel) -> Tier {
-        let lowest = match action {
+    pub(crate) fn tier(&self, action: Action, channel: Channel, least: Tier) -> Tier {
+        let configured = match action {
             Action::ProvisionUser => self.provision,
             Action::DeprovisionUser => self.deprovision,
             Action::Activate => self.publish_others,
         };
+        let lowest = configured.max(least);
         if lowest == Tier::Client && channel == Channel::Http { Tier::OutOfBand } else { lowest }
     }
 
@@ -153,9 +155,10 @@ mod tests {
     #[test]
     fn over_http_the_clients_form_is_no_proof() {
         let policy = Policy::default();
-        assert_eq!(policy.tier(Action::DeprovisionUser, Channel::Stdio), Tier::Client);
-        assert_eq!(policy.tier(Action::DeprovisionUser, Channel::Http), Tier::OutOfBand);
-        assert_eq!(policy.tier(Action::ProvisionUser, Channel::Http), Tier::None);
+        assert_eq!(policy.tier(Action::DeprovisionUser, Channel::Stdio, Tier::None), Tier::Client);
+        assert_eq!(policy.tier(Action::DeprovisionUser, Channel::Http, Tier::None), Tier::OutOfBand);
+        assert_eq!(policy.tier(Action::ProvisionUser, Channel::Http, Tier::None), Tier::None);
+        assert_eq!(policy.tier(Action::ProvisionUser, Channel::Http, Tier::Client), Tier::OutOfBand);
     }
 
     #[test]

@@ -9,11 +9,12 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     find::{name_failure, user_candidates},
+    policy::Tier,
     report::{Change, Draft, InitialPassword, Subject},
 };
 use crate::{
     directory::Lookup,
-    model::{Action, Actor, Digest, Email, Named, State, User, UserRef, unwritable},
+    model::{Action, Actor, Digest, Email, Named, State, User, UserRef, looks_like_another, unwritable},
     zia::Deadline,
 };
 
@@ -21,6 +22,9 @@ use crate::{
 const MAX_NAME: usize = 127;
 const MAX_COMMENTS: usize = 10_240;
 const MAX_GROUPS: usize = 127;
+
+/// Said of an address that needs a person's eye (guardrails B17, T36).
+const LOOK_ALIKE: &str = "the address mixes scripts or holds letters that look like others: a person has to confirm that it is meant";
 
 /// A user to be created.
 #[derive(Clone, Debug)]
@@ -86,7 +90,12 @@ impl Lifecycle {
                 }
                 details.changes = Some(creation(&draft));
                 details.user = Some(Subject::Draft(draft));
-                if request.dry_run { State::Planned } else { self.first_state(Action::ProvisionUser, actor) }
+                if looks_like_another(&request.email) {
+                    details.note(LOOK_ALIKE);
+                    details.least = Tier::Client;
+                }
+                let first = self.first_state(Action::ProvisionUser, actor, details.least);
+                if request.dry_run { State::Planned } else { first }
             }
         };
         details.initial_password = (state != State::AlreadyDone).then(discarded);

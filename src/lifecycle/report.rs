@@ -1,7 +1,7 @@
 //! What the writing tools answer.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -132,6 +132,18 @@ pub enum Subject {
     Draft(Draft),
 }
 
+impl JsonSchema for Subject {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Subject".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = User::json_schema(generator);
+        schema.insert("required".into(), serde_json::json!(["name", "email"]));
+        schema
+    }
+}
+
 /// A user to be created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
@@ -158,7 +170,7 @@ pub struct Report {
     pub operation_id: OperationId,
     /// The user it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "User")]
+    #[schemars(with = "Subject")]
     pub user: Option<Subject>,
     /// Whether it is live.
     pub activation: Activation,

@@ -5,7 +5,7 @@ use rmcp::{
     model::{CallToolResponse, CallToolResult},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lifecycle::Failure;
 
@@ -44,8 +44,23 @@ impl From<Failure> for Refusal {
 
 /// A result as structured content, and the same JSON as text.
 pub(super) fn structured(result: &impl Serialize) -> Result<CallToolResponse, Refusal> {
-    let value = serde_json::to_value(result).map_err(|_| Refusal::Protocol(internal()))?;
+    let mut value = serde_json::to_value(result).map_err(|_| Refusal::Protocol(internal()))?;
+    escape(&mut value);
     Ok(CallToolResult::structured(value).into())
+}
+
+/// Writes what hides or moves text as `\u{…}`, in every string (guardrails T9).
+pub(super) fn escape(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(visible) = crate::model::visible(text) {
+                *text = visible;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(escape),
+        Value::Object(fields) => fields.values_mut().for_each(escape),
+        _ => {}
+    }
 }
 
 /// A refusal as the client sees it.

@@ -11,7 +11,7 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use super::reply::internal;
+use super::reply::{escape, internal};
 use crate::{
     lifecycle::{Code, Failure, Lifecycle},
     model::{Actor, OperationId},
@@ -73,7 +73,8 @@ pub(super) async fn read(
     } else {
         return Err(missing(uri));
     };
-    let value = value.or_else(|failure| unreadable(uri, failure))?;
+    let mut value = value.or_else(|failure| unreadable(uri, failure))?;
+    escape(&mut value);
     let text = serde_json::to_string(&value).map_err(|_| internal())?;
     let result = ReadResourceResult::new(vec![ResourceContents::text(text, uri).with_mime_type(JSON)]);
     Ok(if modern { result.with_ttl_ms(0).with_cache_scope(CacheScope::Private) } else { result }.into())

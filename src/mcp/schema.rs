@@ -16,9 +16,32 @@ pub(super) fn input<T: JsonSchema>() -> Arc<JsonObject> {
     Arc::new(schema)
 }
 
-/// The schema of a tool's result: the result's fields, or `error` (contract §3).
+/// The schema of a tool's result, whole: the result's fields, or `error` (contract §3).
 pub(super) fn output<T: JsonSchema>() -> Arc<JsonObject> {
+    either_error(generate::<T>())
+}
+
+/// The same without what is inside nested objects.
+///
+/// A model reads every schema of `tools/list` in every conversation: the shape that several tools
+/// share is told whole by one of them.
+pub(super) fn brief_output<T: JsonSchema>() -> Arc<JsonObject> {
     let mut schema = generate::<T>();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(shorten);
+    }
+    either_error(schema)
+}
+
+/// Drops what a nested object or array consists of.
+fn shorten(schema: &mut Value) {
+    if let Value::Object(map) = schema {
+        map.retain(|key, _| !matches!(key.as_str(), "properties" | "required"));
+        map.get_mut("items").into_iter().for_each(shorten);
+    }
+}
+
+fn either_error(mut schema: Value) -> Arc<JsonObject> {
     prune(&mut schema, &["$schema", "title", "format", "description", "default", "minimum"]);
     let mut schema = object(schema);
     let required = schema.remove("required").unwrap_or_else(|| json!([]));
@@ -33,11 +56,7 @@ fn error() -> Value {
     let text = json!({"type": "string"});
     json!({
         "type": "object",
-        "properties": {
-            "code": text, "message": text, "next": text, "retryable": {"type": "boolean"}, "retry_at": text, "field": text,
-            "candidates": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}, "name": text}}},
-            "operation_id": text
-        },
+        "properties": {"code": text, "message": text, "next": text, "retryable": {"type": "boolean"}},
         "required": ["code", "message", "next", "retryable"]
     })
 }

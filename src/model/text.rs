@@ -13,7 +13,7 @@ pub fn shown(text: &str) -> String {
             out.push('…');
             break;
         }
-        if c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+        if hides(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -22,9 +22,39 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// Tenant text for a field of its own, whole: what hides or moves text is written as `\u{…}`.
+///
+/// Line breaks and tabs stay; `None` if nothing has to be written differently.
+pub fn visible(text: &str) -> Option<String> {
+    let hidden = |c: char| hides(c) && !matches!(c, '\n' | '\t');
+    text.contains(hidden).then(|| {
+        let mut out = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        }
+        out
+    })
+}
+
+/// Whether a character hides or moves text: control, bidirectional, zero-width, tag, line separator.
+fn hides(c: char) -> bool {
+    c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 /// The first character that must not be written to ZIA: control, bidirectional or invisible.
 pub fn unwritable(text: &str) -> Option<char> {
     text.chars().find(|&c| c.is_control() || (is_invisible(c) && !matches!(c, '\u{200C}' | '\u{200D}')))
+}
+
+/// Whether an address may be taken for another one: scripts mixed, or letters like ASCII's.
+///
+/// Judged by Unicode Technical Standard #39, part by part.
+pub fn looks_like_another(address: &str) -> bool {
+    use unicode_security::MixedScript;
+    address.split(['@', '.', '-', '_', '+']).filter(|part| !part.is_ascii()).any(|part| {
+        let skeleton: String = unicode_security::skeleton(part).collect();
+        !part.is_single_script() || skeleton.is_ascii()
+    })
 }
 
 #[cfg(test)]
@@ -36,6 +66,18 @@ mod tests {
         assert_eq!(shown("a\u{202E}b\u{1b}[2J"), "a\\u{202e}b\\u{1b}[2J");
         assert_eq!(shown("李雷 José"), "李雷 José");
         assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN_CHARS + 1);
+    }
+
+    #[test]
+    fn look_alike_addresses_are_told_from_foreign_ones() {
+        for bad in ["j\u{430}ne@example.com", "\u{430}\u{440}\u{435}@example.com", "jane@ex\u{430}mple.com"] {
+            assert!(looks_like_another(bad), "{bad}");
+        }
+        for good in
+            ["jane@example.com", "jos\u{e9}@example.com", "\u{674e}\u{96f7}@example.com", "иван@example.com"]
+        {
+            assert!(!looks_like_another(good), "{good}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn tool() -> Tool {
         schema::input::<Args>(),
     )
     .with_title("Activate staged changes")
-    .with_raw_output_schema(schema::output::<Report>())
+    .with_raw_output_schema(schema::brief_output::<Report>())
     .with_annotations(Nature { read_only: false, destructive: false, idempotent: true }.annotations())
 }
 

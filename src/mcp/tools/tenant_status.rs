@@ -27,7 +27,7 @@ pub(super) fn tool() -> Tool {
         schema::input::<Args>(),
     )
     .with_title("Tenant status")
-    .with_raw_output_schema(schema::output::<TenantStatus>())
+    .with_raw_output_schema(schema::brief_output::<TenantStatus>())
     .with_annotations(READS.annotations())
 }
 

@@ -1,0 +1,101 @@
+"""Long calls: progress, cancellation, and what goes on without the caller."""
+
+import asyncio
+
+import pytest
+from lifecycle_steps import NEW, PERSON, assert_created_then_active
+from people import accepts
+from support import CREATE, DELETE, GENERATIONS
+
+SLOW = 5_000  # milliseconds that the tenant holds a write back
+
+
+@pytest.mark.parametrize("mode", GENERATIONS)
+@pytest.mark.parametrize("transport", ("stdio", "http"))
+async def test_a_long_write_tells_its_progress(world, transport, mode):
+    world.sandbox.fault("delay", ms=SLOW, endpoint=CREATE)
+    heard = []
+
+    async def hear(progress, total, message):
+        heard.append((progress, message))
+
+    async with world.session(transport, mode) as session:
+        made = await session.call("provision_user", progress=hear, **NEW)
+        assert made.outcome == "done", made
+    assert len(heard) >= 2, heard
+    steps = [progress for progress, _ in heard]
+    assert steps == sorted(set(steps)), f"progress does not rise: {steps}"
+
+
+async def test_without_a_token_no_progress_is_sent(world):
+    world.sandbox.fault("delay", ms=3_000, endpoint=CREATE)
+    heard = []
+
+    async def hear(message):
+        heard.append(message)
+
+    async with world.stdio_session("auto", message_handler=hear) as session:
+        assert (await session.call("provision_user", **NEW)).outcome == "done"
+    assert heard == []
+
+
+async def until(condition, within=20):
+    async with asyncio.timeout(within):
+        while not (found := condition()):
+            await asyncio.sleep(0.05)
+        return found
+
+
+@pytest.mark.parametrize("mode", GENERATIONS)
+@pytest.mark.parametrize("transport", ("stdio", "http"))
+async def test_a_cancelled_call_stops_waiting_and_the_write_still_completes(world, transport, mode):
+    world.sandbox.fault("delay", ms=SLOW, endpoint=CREATE)
+    async with world.session(transport, mode) as session:
+        making = asyncio.create_task(session.call("provision_user", **NEW))
+        await until(lambda: world.sandbox.calls(CREATE))
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+        (moving,) = (await session.call("tenant_status"))["open_operations"]
+        assert moving["tool"] == "provision_user"
+        ended = await session.call("get_operation", operation_id=moving["operation_id"], wait_seconds=30)
+        assert ended.outcome == "done", ended
+    assert_created_then_active(world.sandbox)
+
+
+async def test_the_same_call_again_joins_the_write_that_is_under_way(world):
+    world.sandbox.fault("delay", ms=2_000, endpoint=CREATE)
+    async with world.stdio_session("auto") as session:
+        both = await asyncio.gather(*(session.call("provision_user", **NEW) for _ in range(2)))
+        assert {b["operation_id"] for b in both} == {both[0]["operation_id"]}, both
+        assert {b.outcome for b in both} == {"done"}
+    assert len(world.sandbox.calls(CREATE)) == 1
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_delete_leaves_no_half_done_work(world):
+    world.sandbox.fault("delay", ms=1_500, endpoint=DELETE)
+    async with world.stdio_session("auto", accepts(PERSON)) as session:
+        deleting = asyncio.create_task(session.call("deprovision_user", user=PERSON))
+        await until(lambda: world.sandbox.deletes())
+        deleting.cancel()
+        await asyncio.gather(deleting, return_exceptions=True)
+    async with world.stdio_session("auto") as session:
+        again = await session.call("deprovision_user", user=PERSON)
+        assert again.outcome in ("already_done", "done"), again
+    assert len(world.sandbox.deletes()) == 1
+    assert world.sandbox.user(PERSON) is None
+
+
+async def test_a_write_whose_reply_is_lost_is_settled_by_reading(world):
+    world.sandbox.fault("reply_lost_after_apply", endpoint=DELETE, count=1)
+    async with world.stdio_session("auto", accepts(PERSON)) as session:
+        gone = await session.call("deprovision_user", user=PERSON)
+        assert gone.outcome == "done", gone
+    assert len(world.sandbox.deletes()) == 1
+
+
+async def test_an_expired_session_is_renewed_once_and_unnoticed(world):
+    async with world.stdio_session("auto") as session:
+        await session.call("find_user", query=165_000_003)
+        world.sandbox.control("DELETE", "sessions")
+        assert (await session.call("find_user", query=165_000_004))["match"] == "exact"
+    assert world.sandbox.control("GET", "counters")["POST /authenticatedSession"] == 2
