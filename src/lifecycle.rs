@@ -51,7 +51,7 @@ pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
 
 use crate::{
     directory::Directory,
-    model::{Clock, OperationId},
+    model::{Clock, Operation, OperationId},
     store::Store,
     zia::{Deadline, Zia},
 };
@@ -152,7 +152,13 @@ impl Lifecycle {
         Deadline::after(INTERACTIVE)
     }
 
-    fn is_running(&self, id: &OperationId) -> bool {
+    /// Whether this process carries an operation out.
+    fn runs_here(&self, id: &OperationId) -> bool {
         self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// Whether this or another process carries an operation out.
+    fn is_running(&self, operation: &Operation) -> bool {
+        self.runs_here(&operation.id) || records::has_living_owner(&self.store, operation)
     }
 }

@@ -14,6 +14,7 @@ mod files;
 mod keys;
 mod nonces;
 mod operations;
+mod presence;
 mod queries;
 mod schema;
 mod sends;
@@ -21,7 +22,11 @@ mod sends;
 mod tests;
 mod vault;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
@@ -58,6 +63,8 @@ struct Inner {
     engine: Engine,
     vault: Vault,
     clock: Clock,
+    state_dir: PathBuf,
+    presence: OnceLock<Option<presence::Presence>>,
 }
 
 impl Store {
@@ -75,7 +82,8 @@ impl Store {
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
         let engine = Engine::open(&dir).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
-        Ok(Self(Arc::new(Inner { engine, vault, clock })))
+        let presence = OnceLock::new();
+        Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir: dir.path, presence })))
     }
 
     /// A key of its own for each label, from the key file; stays the same for a store's life.

@@ -17,6 +17,9 @@ use crate::{
 /// The caller behind the one static token of the HTTP server.
 pub(super) const HTTP_CALLER: &str = "http";
 
+/// How often operations that nobody carries on are looked for.
+const RECOVER_EVERY: Duration = Duration::from_secs(30);
+
 /// How long the end of a session may take.
 const SIGN_OUT: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,7 @@ pub(super) struct Wired {
     pub(super) config: Config,
     pub(super) lifecycle: Lifecycle,
     tenant: Tenant,
+    recovering: tokio::task::JoinHandle<()>,
     _log: telemetry::Guard,
 }
 
@@ -48,15 +52,27 @@ impl Wired {
         let settings = lifecycle_settings(&config, read_only);
         let lifecycle = Lifecycle::new(tenant.zia.clone(), store, settings, clock());
         lifecycle.recover().await.map_err(Exit::unavailable)?;
-        Ok(Self { config, lifecycle, tenant, _log: log })
+        let recovering = tokio::spawn(keep_recovering(lifecycle.clone()));
+        Ok(Self { config, lifecycle, tenant, recovering, _log: log })
     }
 
     /// Lets running operations end, signs out where that is safe, and ends an embedded tenant.
     pub(super) async fn stop(self, grace: Duration) {
+        self.recovering.abort();
         self.lifecycle.drain(grace).await;
         // Signing out is a courtesy: the session ends by itself too.
         let _ = tokio::time::timeout(SIGN_OUT, self.lifecycle.sign_out()).await;
         self.tenant.stop().await;
+    }
+}
+
+/// Takes up what other processes leave behind while this one runs.
+async fn keep_recovering(lifecycle: Lifecycle) {
+    loop {
+        tokio::time::sleep(RECOVER_EVERY).await;
+        if let Err(error) = lifecycle.recover().await {
+            tracing::warn!(%error, "operations left behind could not be looked at");
+        }
     }
 }
 

@@ -62,6 +62,8 @@ pub enum Lookup {
 pub struct ById {
     /// The object, as ZIA sent it.
     pub raw: Box<RawValue>,
+    /// The user, as this answer shows it; name and address may be encoded.
+    pub user: User,
     /// Digest of the documented fields, to notice a change.
     pub object: Digest,
     /// The address, unless ZIA answered an encoded one (zia-facts §3.2).
@@ -247,6 +249,7 @@ impl From<Raw<ZiaUser>> for ById {
         let object = Digest::of_json(&documented(&found.value));
         let plain = |text: Option<String>| text.filter(|t| !t.is_empty() && !is_encoded(t));
         Self {
+            user: to_user(&found.value),
             raw: found.raw,
             object,
             plain_email: plain(found.value.email).filter(|e| e.contains('@')),

@@ -125,6 +125,7 @@ impl Lifecycle {
         let by = format!("the person at {}", shown(&actor.client));
         let given = Approval { by: by.clone(), channel: "client".into(), at: self.clock.now() };
         details.approval = Some(given);
+        details.owner = self.store.presence();
         let digest = approved_digest(&operation, &details);
         let approval = store::Approval { by, channel: "client".into(), digest };
         let audit =

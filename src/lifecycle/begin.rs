@@ -44,7 +44,7 @@ impl Lifecycle {
     /// The failure that stopped it, or `STORE_UNAVAILABLE`.
     pub async fn report(&self, id: &OperationId) -> Result<Report, Failure> {
         let operation = self.load(id).await?;
-        operation::report(&operation, self.clock.now(), self.is_running(id))
+        operation::report(&operation, self.clock.now(), self.is_running(&operation))
     }
 
     /// Waits until an operation no longer moves, or for some time, then reports it.
@@ -58,7 +58,7 @@ impl Lifecycle {
         let mut changes = self.shared.changes.subscribe();
         loop {
             let operation = self.load(id).await?;
-            let running = self.is_running(id);
+            let running = self.is_running(&operation);
             // An unknown outcome that this process is reading ZIA for may yet be settled.
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
             if !moving || Instant::now() >= until {
@@ -134,6 +134,8 @@ impl Lifecycle {
     ) -> Result<Operation, Failure> {
         let expires =
             SignedDuration::try_from(self.settings.expires).unwrap_or(SignedDuration::from_mins(15));
+        let owner = (state == State::Approved).then(|| self.store.presence()).flatten();
+        let details = Details { owner, ..details.clone() };
         let new = NewOperation {
             tenant: self.tenant().to_owned(),
             action,

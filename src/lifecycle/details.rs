@@ -34,6 +34,8 @@ pub(crate) struct Details {
     pub least: Tier,
     /// Other administrators' changes were staged before our first write.
     pub foreign: bool,
+    /// The process that carries the operation out.
+    pub owner: Option<String>,
     /// What else to know.
     pub notes: Vec<String>,
     /// Why it failed, if the caller can mend it.

@@ -3,7 +3,7 @@
 mod create;
 mod delete;
 
-use std::{sync::PoisonError, time::Duration};
+use std::{future::Future, sync::PoisonError, time::Duration};
 
 use tokio::sync::broadcast::error::RecvError;
 
@@ -15,7 +15,7 @@ use super::{
     report::{Activation, ActivationState},
 };
 use crate::{
-    model::{Action, Operation, State, Write},
+    model::{Action, Operation, OperationId, State, Write},
     store::{Permit, SendOutcome},
     zia,
 };
@@ -39,15 +39,20 @@ impl Lifecycle {
     /// Starts to carry an approved operation out, in the background.
     pub(crate) fn carry_out(&self, operation: Operation) {
         let this = self.clone();
-        let id = operation.id.clone();
+        self.in_background(operation.id.clone(), async move { this.execute(operation).await });
+    }
+
+    /// Does some work on an operation to its end, whoever waits for it.
+    pub(crate) fn in_background(
+        &self,
+        id: OperationId,
+        work: impl Future<Output = Result<(), Failure>> + Send + 'static,
+    ) {
+        let this = self.clone();
         this.shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         tokio::spawn(async move {
             // A task of its own, so that a panic in it still ends in the lines below.
-            let work = tokio::spawn({
-                let this = this.clone();
-                async move { this.execute(operation).await }
-            });
-            match work.await {
+            match tokio::spawn(work).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "an operation stopped"),
                 Err(_) => tracing::error!(operation.id = %id, "an operation met a fault of the server"),

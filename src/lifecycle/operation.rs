@@ -1,6 +1,6 @@
 //! The state machine of an operation, without I/O.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     details::Details,
@@ -8,12 +8,6 @@ use super::{
     report::{HowToApprove, Outcome, Report},
 };
 use crate::model::{Operation, State};
-
-/// How long a step may take before an operation that nobody here carries out counts as abandoned.
-///
-/// Longer than the longest single call (60 s), so that another process's running step is not
-/// taken for a lost one.
-pub(crate) const STEP_LIMIT: SignedDuration = SignedDuration::from_secs(120);
 
 /// Whether a step may follow another.
 pub(crate) fn may_follow(from: State, to: State) -> bool {
@@ -43,13 +37,12 @@ pub(crate) fn is_moving(state: State) -> bool {
 
 /// The outcome that a caller is told.
 ///
-/// `running` says that this process carries the operation out.
+/// `running` says that a process carries the operation out.
 pub(crate) fn outcome(operation: &Operation, now: Timestamp, running: bool) -> Outcome {
-    let abandoned = !running && now.duration_since(operation.updated_at) > STEP_LIMIT;
     match operation.state {
         State::Awaiting if has_lapsed(operation, now) => Outcome::Expired,
         State::Awaiting => Outcome::AwaitingApproval,
-        State::Sending | State::Acked if abandoned => Outcome::Unknown,
+        State::Sending | State::Acked if !running => Outcome::Unknown,
         State::Approved | State::Sending | State::Acked => Outcome::InProgress,
         State::Verified | State::Activating | State::NotActive => Outcome::AppliedNotActive,
         State::Done => Outcome::Done,

@@ -10,6 +10,7 @@ use super::{
     failure::{Code, Failure},
     find::{name_failure, user_candidates},
     policy::Tier,
+    reconcile::same_groups,
     report::{Change, Draft, InitialPassword, Subject},
 };
 use crate::{
@@ -220,15 +221,10 @@ fn digest(request: &ProvisionUser, checked: &Checked) -> Digest {
 
 /// Accepts an existing user who is as asked.
 fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
-    let ids = |groups: &[Named]| {
-        let mut ids: Vec<_> = groups.iter().map(|g| g.id).collect();
-        ids.sort_unstable();
-        ids
-    };
     let differs = [
         ("name", draft.name != user.name),
         ("department", draft.department.as_ref().map(|d| d.id) != user.department.as_ref().map(|d| d.id)),
-        ("groups", ids(&draft.groups) != ids(&user.groups)),
+        ("groups", !same_groups(&draft.groups, &user.groups)),
     ];
     let fields: Vec<_> = differs.iter().filter(|(_, d)| *d).map(|(f, _)| *f).collect();
     if fields.is_empty() {

@@ -37,7 +37,7 @@ impl Lifecycle {
     pub async fn recent_operations(&self, actor: &Actor, limit: u32) -> Result<Vec<OperationLine>, Failure> {
         let all = self.store.operations(Some(self.tenant()), Which::Recent, limit).await?;
         let own = all.iter().filter(|o| o.actor.caller == actor.caller);
-        Ok(own.map(|o| line(o, self.clock.now(), self.is_running(&o.id))).collect())
+        Ok(own.map(|o| line(o, self.clock.now(), self.is_running(o))).collect())
     }
 
     /// A before-image that this caller's operation made.

@@ -1,9 +1,9 @@
 //! What really happened, decided from what reading shows; no I/O.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::report::Draft;
-use crate::model::User;
+use crate::model::{Named, User};
 
 /// When a user who should be gone, or there, is looked at again: ZIA may answer from before a write.
 pub(crate) const LOOKS: [Duration; 5] = [
@@ -65,13 +65,15 @@ pub(crate) enum Creation {
 
 /// Compares a user found after a lost reply with what was asked for.
 pub(crate) fn of_creation(draft: &Draft, found: User) -> Creation {
-    let mut wanted: Vec<_> = draft.groups.iter().map(|g| g.id).collect();
-    let mut has: Vec<_> = found.groups.iter().map(|g| g.id).collect();
-    wanted.sort_unstable();
-    has.sort_unstable();
     let department = draft.department.as_ref().map(|d| d.id) == found.department.as_ref().map(|d| d.id);
-    let same = draft.name == found.name && wanted == has && department;
+    let same = draft.name == found.name && same_groups(&draft.groups, &found.groups) && department;
     if same { Creation::AsAsked(Box::new(found)) } else { Creation::Different(Box::new(found)) }
+}
+
+/// Whether two lists hold the same groups, in whatever order.
+pub(crate) fn same_groups(a: &[Named], b: &[Named]) -> bool {
+    let ids = |groups: &[Named]| groups.iter().map(|g| g.id).collect::<BTreeSet<_>>();
+    ids(a) == ids(b)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     status::{OperationLine, line},
 };
 use crate::{
-    model::{CaptureId, Clock, OperationId, State},
+    model::{CaptureId, Clock, Operation, OperationId, State},
     store::{CaptureInfo, Store, Which},
 };
 
@@ -45,7 +45,7 @@ impl Records {
     /// `STORE_UNAVAILABLE`.
     pub async fn operations(&self, limit: u32) -> Result<Vec<OperationLine>, Failure> {
         let all = self.store.operations(None, Which::Recent, limit).await?;
-        Ok(all.iter().map(|o| line(o, self.clock.now(), false)).collect())
+        Ok(all.iter().map(|o| line(o, self.clock.now(), has_living_owner(&self.store, o))).collect())
     }
 
     /// One operation whole.
@@ -56,7 +56,8 @@ impl Records {
         let id: OperationId = id.parse().map_err(|()| no_such_operation())?;
         let operation = self.store.operation(&id).await?.ok_or_else(no_such_operation)?;
         let details = Details::of(&operation);
-        let answer = operation::report(&operation, self.clock.now(), false);
+        let running = has_living_owner(&self.store, &operation);
+        let answer = operation::report(&operation, self.clock.now(), running);
         Ok(json!({
             "operation_id": operation.id, "tool": operation.action, "tenant": operation.tenant, "state": operation.state,
             "requested_by": operation.actor, "reason": details.reason, "created_at": operation.created_at,
@@ -90,6 +91,17 @@ impl Records {
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// Whether the process that took an operation on still runs.
+pub(crate) fn has_living_owner(store: &Store, operation: &Operation) -> bool {
+    is_under_way(operation.state)
+        && Details::of(operation).owner.is_some_and(|owner| store.is_present(&owner))
+}
+
+/// Whether somebody has to carry an operation on.
+pub(crate) fn is_under_way(state: State) -> bool {
+    operation::is_moving(state) || state == State::Unknown
 }
 
 pub(crate) fn no_such_capture() -> Failure {

@@ -4,7 +4,7 @@ use super::{
     Lifecycle,
     details::Details,
     failure::{Code, Failure},
-    operation::STEP_LIMIT,
+    records::is_under_way,
     report::{Activation, ActivationState, Subject},
 };
 use crate::{
@@ -18,8 +18,7 @@ const MOST: u32 = 1_000;
 impl Lifecycle {
     /// Settles by reading what a process that is gone left open, and expires what nobody decided.
     ///
-    /// Only operations that stood still for longer than any step takes are touched: another
-    /// process on the same store may be carrying the others out.
+    /// Operations that a living process carries out are left to it.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
@@ -27,18 +26,24 @@ impl Lifecycle {
         let mut left = self.store.operations(Some(self.tenant()), Which::Open, MOST).await?;
         left.extend(self.store.operations(Some(self.tenant()), Which::Unactivated, MOST).await?);
         for operation in left {
-            let still = self.clock.now().duration_since(operation.updated_at);
             if operation.state == State::Awaiting {
                 self.load(&operation.id).await?;
-            } else if still > STEP_LIMIT && !self.is_running(&operation.id) {
+            } else if is_under_way(operation.state) && self.is_left(&operation) {
                 self.take_up(operation).await?;
             }
         }
         Ok(())
     }
 
+    /// Whether nobody carries an operation on; one of our own whose settling gave up is tried again.
+    fn is_left(&self, operation: &Operation) -> bool {
+        let own = Details::of(operation).owner == self.store.presence();
+        let given_up = own && operation.state == State::Unknown && !self.runs_here(&operation.id);
+        given_up || !self.is_running(operation)
+    }
+
     async fn take_up(&self, operation: Operation) -> Result<(), Failure> {
-        let mut details = Details::of(&operation);
+        let mut details = Details { owner: self.store.presence(), ..Details::of(&operation) };
         let taken = match operation.state {
             State::Approved => {
                 let failure = Failure::new(
@@ -49,9 +54,10 @@ impl Lifecycle {
                 self.fail(&operation, details, failure).await
             }
             State::Sending | State::Acked | State::Unknown => {
+                let acked = operation.state == State::Acked;
                 details.note("the server stopped before the outcome was known; it reads ZIA to settle it");
                 let unknown = self.step(&operation, State::Unknown, &details, "send.unknown").await;
-                unknown.map(|unknown| self.settle(unknown, details))
+                unknown.map(|unknown| self.settle(unknown, details, acked))
             }
             State::Verified | State::Activating => {
                 let why = "applied and verified; the server stopped before activation was confirmed; ZIA may have \
@@ -69,13 +75,12 @@ impl Lifecycle {
     }
 
     /// Settles an unknown write in the background, by reading only.
-    fn settle(&self, unknown: Operation, details: Details) {
+    fn settle(&self, unknown: Operation, details: Details, acked: bool) {
         let this = self.clone();
-        tokio::spawn(async move {
-            let id = unknown.id.clone();
+        self.in_background(unknown.id.clone(), async move {
             let settled = match (unknown.action, unknown.subject, &details.user) {
                 (Action::DeprovisionUser, Some(user), _) => {
-                    this.settle_deletion(unknown, details, user, false).await
+                    this.settle_deletion(unknown, details, user, acked).await
                 }
                 (Action::ProvisionUser, _, Some(Subject::Draft(draft))) => {
                     let draft = draft.clone();
@@ -83,13 +88,9 @@ impl Lifecycle {
                 }
                 _ => Ok(None),
             };
-            let ended = match settled {
-                Ok(Some(verified)) => this.activate_after(verified).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = ended {
-                tracing::warn!(operation.id = %id, %error, "an operation left behind could not be settled yet");
+            match settled? {
+                Some(verified) => this.activate_after(verified).await,
+                None => Ok(()),
             }
         });
     }

@@ -109,7 +109,7 @@ impl Lifecycle {
         let status = self.zia.status(self.interactive()).await?;
         let lines = |ops: Vec<Operation>| -> Vec<OperationLine> {
             let own = ops.iter().filter(|o| o.actor.caller == actor.caller);
-            own.map(|o| line(o, self.clock.now(), self.is_running(&o.id))).collect()
+            own.map(|o| line(o, self.clock.now(), self.is_running(o))).collect()
         };
         let open = self.store.operations(Some(self.tenant()), Which::Open, LISTED).await?;
         let open = open.into_iter().filter(|o| !operation::has_lapsed(o, self.clock.now())).collect();

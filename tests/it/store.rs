@@ -6,6 +6,7 @@ mod faults;
 mod nonces;
 mod operations;
 mod places;
+mod presence;
 mod secrecy;
 mod sends;
 mod sharing;

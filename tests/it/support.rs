@@ -1,29 +1,45 @@
 //! A sandbox tenant, a store and the use cases over them, in this process.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
+use jiff::SignedDuration;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use zia_mcp::{
     lifecycle::{Lifecycle, Settings},
     model::{Actor, Channel, Clock},
-    sandbox::{LimitPolicy, SandboxOptions, SandboxTenant},
+    sandbox::{Endpoint, LimitPolicy, SandboxOptions, SandboxTenant},
     store::{self, Store},
-    zia::{self, Limits, Zia},
+    zia::{self, Limits, Timeouts, Zia},
 };
 
 /// What a test of the use cases stands on.
 pub(crate) struct Bench {
-    pub(crate) tenant: SandboxTenant,
+    pub(crate) tenant: Arc<SandboxTenant>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) store: Store,
     pub(crate) dir: Arc<TempDir>,
+    ahead: Arc<AtomicI64>,
 }
 
 /// How a bench differs from the plain one.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) sandbox: SandboxOptions,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    /// Where the client calls, if not at the tenant itself.
+    pub(crate) base_url: Option<String>,
+    /// Signs in with another password than the tenant's.
+    pub(crate) password: Option<&'static str>,
 }
 
 impl Default for Plan {
@@ -35,7 +51,21 @@ impl Default for Plan {
             secrets_seed: Some(7),
             ..SandboxOptions::default()
         };
-        Self { sandbox, settings: Settings::default(), limits: Limits::unpaced() }
+        let timeouts = Timeouts {
+            read_pause: Duration::from_millis(5),
+            lock_pause: (Duration::from_millis(20), Duration::from_millis(50)),
+            ..Timeouts::default()
+        };
+        let (settings, limits) = (Settings::default(), Limits::unpaced());
+        Self { sandbox, settings, limits, timeouts, base_url: None, password: None }
+    }
+}
+
+impl Plan {
+    /// The plain plan with so many users.
+    pub(crate) fn of_users(users: usize) -> Self {
+        let plan = Self::default();
+        Self { sandbox: SandboxOptions { users, ..plan.sandbox }, ..plan }
     }
 }
 
@@ -46,40 +76,93 @@ impl Bench {
     }
 
     pub(crate) async fn with(plan: Plan) -> Self {
-        let tenant = SandboxTenant::start(plan.sandbox).await.unwrap();
-        let dir = Arc::new(TempDir::new().unwrap());
-        Self::over(tenant, dir, plan.settings, plan.limits).await
+        let tenant = Arc::new(SandboxTenant::start(plan.sandbox.clone()).await.unwrap());
+        Self::over(tenant, Arc::new(TempDir::new().unwrap()), Arc::default(), plan).await
     }
 
-    pub(crate) async fn over(
-        tenant: SandboxTenant,
-        dir: Arc<TempDir>,
-        settings: Settings,
-        limits: Limits,
-    ) -> Self {
+    async fn over(tenant: Arc<SandboxTenant>, dir: Arc<TempDir>, ahead: Arc<AtomicI64>, plan: Plan) -> Self {
+        let clock = clock_ahead(ahead.clone());
         let credentials = tenant.settings();
-        let clock = Clock::system();
         let zia = zia::Settings::api_key(
             None,
-            Some(&credentials.base_url),
+            Some(plan.base_url.as_ref().unwrap_or(&credentials.base_url)),
             &credentials.username,
-            credentials.password.clone().into(),
+            plan.password.map_or(credentials.password.clone(), Into::into).into(),
             credentials.api_key.clone().into(),
         );
-        let zia = Zia::new(zia.unwrap().with_limits(limits), clock.clone()).unwrap();
+        let zia = zia.unwrap().with_limits(plan.limits).with_timeouts(plan.timeouts);
+        let zia = Zia::new(zia, clock.clone()).unwrap();
         let store = store::Settings { state_dir: dir.path().join("state"), key_file: None };
         let store = Store::open(&store, clock.clone()).await.unwrap();
-        let lifecycle = Lifecycle::new(zia, store.clone(), settings, clock);
-        Self { tenant, lifecycle, store, dir }
+        let lifecycle = Lifecycle::new(zia, store.clone(), plan.settings, clock);
+        Self { tenant, lifecycle, store, dir, ahead }
+    }
+
+    /// Another process on the same tenant and store.
+    pub(crate) async fn beside(&self, plan: Plan) -> Self {
+        Self::over(self.tenant.clone(), self.dir.clone(), self.ahead.clone(), plan).await
+    }
+
+    /// Another server on the same tenant, with a store of its own.
+    pub(crate) async fn elsewhere(&self, plan: Plan) -> Self {
+        let dir = Arc::new(TempDir::new().unwrap());
+        Self::over(self.tenant.clone(), dir, self.ahead.clone(), plan).await
+    }
+
+    /// Moves the clocks of server and tenant forward.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.ahead.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.tenant.clock().advance(time);
     }
 
     /// Calls that the tenant saw, by endpoint name such as `GET /users`.
     pub(crate) fn calls(&self, endpoint: &str) -> u64 {
         self.tenant.counters().get(endpoint).copied().unwrap_or(0)
     }
+
+    /// Calls that edit the tenant, activations included.
+    pub(crate) fn writes(&self) -> u64 {
+        use Endpoint::{Activate, BulkDelete, CreateUser, DeleteUser, ReplaceUser};
+        [Activate, BulkDelete, CreateUser, DeleteUser, ReplaceUser]
+            .iter()
+            .map(|e| self.tenant.calls(*e))
+            .sum()
+    }
+
+    /// What an insider with the database file could do.
+    pub(crate) async fn raw_sql(&self, sql: &'static str) {
+        let path = self.dir.path().join("state").join("store.db");
+        let options = SqliteConnectOptions::new().filename(path);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+/// A server that is killed without a chance to finish anything.
+///
+/// `work` runs on a runtime of its own until `doomed` comes true, and then all its tasks are gone.
+pub(crate) async fn killed<W>(work: W, doomed: impl Future<Output = ()>)
+where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let life = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    life.spawn(work);
+    doomed.await;
+    life.shutdown_background();
+}
+
+fn clock_ahead(ahead: Arc<AtomicI64>) -> Clock {
+    let system = Clock::system();
+    Clock::from_fn(move || system.now() + SignedDuration::from_millis(ahead.load(Ordering::SeqCst)))
 }
 
 /// The caller over stdio.
 pub(crate) fn local() -> Actor {
     Actor { caller: "local".into(), client: "test 1".into(), channel: Channel::Stdio }
+}
+
+/// A caller over HTTP.
+pub(crate) fn remote(caller: &str) -> Actor {
+    Actor { caller: caller.into(), client: "test 1".into(), channel: Channel::Http }
 }

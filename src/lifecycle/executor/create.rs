@@ -53,7 +53,7 @@ impl Lifecycle {
         }
     }
 
-    /// ZIA's answer to the create names the user: that verifies it.
+    /// ZIA's answer to the create verifies it if it names the user as asked for; else reading does.
     async fn created(
         &self,
         sent: &Operation,
@@ -61,7 +61,20 @@ impl Lifecycle {
         draft: &Draft,
         answer: User,
     ) -> Result<Option<Operation>, Failure> {
-        let user = User { name: draft.name.clone(), email: draft.email.clone(), ..answer };
+        let mut user = User { name: draft.name.clone(), email: draft.email.clone(), ..answer };
+        let mut differs = differing(draft, &user);
+        if !differs.is_empty()
+            && let Ok(Some(read)) = self.directory.by_id(user.id, Deadline::after(READING)).await
+        {
+            user = User { name: user.name, email: user.email, ..read.user };
+            differs = differing(draft, &user);
+        }
+        if !differs.is_empty() {
+            details.note(format!(
+                "ZIA created the user, but shows another {} than asked for",
+                differs.join(" and ")
+            ));
+        }
         self.directory.learn(user.clone());
         details.user = Some(Subject::User(user));
         details.activation = Some(staged());
@@ -142,6 +155,17 @@ impl Lifecycle {
         }
         seen
     }
+}
+
+/// The fields of a new user that are not as asked for.
+fn differing(draft: &Draft, user: &User) -> Vec<&'static str> {
+    let department = draft.department.as_ref().map(|d| d.id) != user.department.as_ref().map(|d| d.id);
+    let groups = !reconcile::same_groups(&draft.groups, &user.groups);
+    [("department", department), ("list of groups", groups)]
+        .into_iter()
+        .filter(|(_, d)| *d)
+        .map(|(f, _)| f)
+        .collect()
 }
 
 fn new_user(draft: &Draft) -> Result<NewUser, Failure> {

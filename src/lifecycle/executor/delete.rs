@@ -16,6 +16,15 @@ use crate::{
     zia::{self, Deadline, Landed},
 };
 
+/// How sure an absence has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// ZIA's lists establish it.
+    Proven,
+    /// ZIA already answered by id that there is no such user.
+    Likely,
+}
+
 impl Lifecycle {
     pub(super) async fn delete_user(&self, operation: Operation) -> Result<(), Failure> {
         let mut details = Details::of(&operation);
@@ -63,7 +72,7 @@ impl Lifecycle {
         let same = |d: &Digest| details.object.as_deref() == Some(d.to_string().as_str());
         match seen {
             Some(object) if same(&object.object) => return Ok(true),
-            None if self.is_gone_for_good(details, until).await => {
+            None if self.is_gone_for_good(details, until, Absence::Likely).await => {
                 self.directory.forget(id);
                 details.note("the user was gone already before anything was sent");
                 self.step(operation, State::AlreadyDone, details, "user.absent").await?;
@@ -78,11 +87,14 @@ impl Lifecycle {
         Ok(false)
     }
 
-    /// Whether nobody else has taken the address of a user whose id is gone.
-    async fn is_gone_for_good(&self, details: &Details, until: Deadline) -> bool {
+    /// Whether nobody has the address of the user any more.
+    async fn is_gone_for_good(&self, details: &Details, until: Deadline, absence: Absence) -> bool {
         let Some(Subject::User(user)) = &details.user else { return false };
         let Ok(email) = user.email.parse() else { return false };
-        matches!(self.directory.look_up(&UserRef::Email(email), until).await, Ok(Lookup::Absent { .. }))
+        match self.directory.look_up(&UserRef::Email(email), until).await {
+            Ok(Lookup::Absent { proven }) => proven || absence == Absence::Likely,
+            _ => false,
+        }
     }
 
     /// The delete did not answer with success: `Some` if it may have happened all the same.
@@ -120,7 +132,7 @@ impl Lifecycle {
         acked: bool,
     ) -> Result<Option<Operation>, Failure> {
         for pause in SETTLING {
-            match reconcile::of_deletion(acked, self.look_for_deletion(id).await) {
+            match reconcile::of_deletion(acked, self.look_for_deletion(&details, id).await) {
                 Verdict::Applied => {
                     self.directory.forget(id);
                     if !acked {
@@ -148,7 +160,8 @@ impl Lifecycle {
         Ok(None)
     }
 
-    async fn look_for_deletion(&self, id: UserId) -> Deletion {
+    /// Looks at the user by id; where that does not answer, a whole list may.
+    async fn look_for_deletion(&self, details: &Details, id: UserId) -> Deletion {
         let mut seen = Deletion::Unsettled;
         for pause in LOOKS {
             tokio::time::sleep(pause).await;
@@ -158,6 +171,8 @@ impl Lifecycle {
                 Err(_) => Deletion::Unsettled,
             };
         }
-        seen
+        let gone = seen == Deletion::Unsettled
+            && self.is_gone_for_good(details, Deadline::after(READING), Absence::Proven).await;
+        if gone { Deletion::Absent } else { seen }
     }
 }

@@ -1,0 +1,58 @@
+"""A server that is killed in the middle of a write: the next one finds out what happened."""
+
+import asyncio
+
+import pytest
+from lifecycle_steps import PERSON
+from raw_stdio import raw_server
+from support import DELETE, LEGACY
+
+FORM = {"elicitation": {}}
+
+
+async def killed_during(world, fault, **parameters):
+    """Kills a server with SIGKILL once the tenant has seen its DELETE; the operation's id."""
+    world.sandbox.fault(fault, endpoint=DELETE, **parameters)
+    async with raw_server(world, LEGACY, FORM) as server:
+        call = server.request("tools/call", {"name": "deprovision_user", "arguments": {"user": PERSON}})
+        await server.send(call)
+        question = await server.answer_to(lambda m: m.get("method") == "elicitation/create")
+        answer = {"action": "accept", "content": {"confirm": PERSON}}
+        await server.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
+        async with asyncio.timeout(20):
+            while not world.sandbox.deletes():
+                await asyncio.sleep(0.02)
+        server.child.kill()
+        await server.child.wait()
+    world.sandbox.mend()
+    return next(word for word in question["params"]["message"].split() if word.startswith("op_")).rstrip(";")
+
+
+@pytest.mark.parametrize("fault, outcome", [("hang", "done"), ("hang_unapplied", "failed")])
+async def test_a_delete_whose_server_was_killed_is_settled_by_the_next_one(world, fault, outcome):
+    applied = fault == "hang"
+    operation = await killed_during(world, "hang", applied=applied)
+    async with world.stdio_session("auto") as session:
+        ended = await session.call("get_operation", operation_id=operation, wait_seconds=45)
+        assert ended.outcome == outcome, ended
+    assert (world.sandbox.user(PERSON) is None) == applied
+    assert len(world.sandbox.deletes()) == 1, "a delete was sent again without an approval"
+
+
+async def test_what_a_living_server_carries_out_is_left_to_it(world):
+    world.sandbox.fault("delay", ms=3_000, endpoint=DELETE)
+    async with raw_server(world, LEGACY, FORM) as first:
+        call = first.request("tools/call", {"name": "deprovision_user", "arguments": {"user": PERSON}})
+        await first.send(call)
+        question = await first.answer_to(lambda m: m.get("method") == "elicitation/create")
+        answer = {"action": "accept", "content": {"confirm": PERSON}}
+        await first.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
+        async with asyncio.timeout(20):
+            while not world.sandbox.deletes():
+                await asyncio.sleep(0.02)
+        async with world.stdio_session("auto") as second:
+            (moving,) = (await second.call("tenant_status"))["open_operations"]
+            assert moving["outcome"] == "in_progress", moving
+        ended = await first.answer_to(lambda m: m.get("id") == call["id"] and "method" not in m)
+        assert ended["result"]["structuredContent"]["outcome"] == "done", ended
+    assert len(world.sandbox.deletes()) == 1

@@ -1,0 +1,181 @@
+//! Publishing staged changes (F28–F30, B28, I5).
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use zia_mcp::{
+    lifecycle::{ActivationState, INTERACTIVE, Outcome, Report},
+    model::Actor,
+    sandbox::{Endpoint, Fault},
+};
+
+use super::{answer, newcomer, plain, provisioned, until, yes};
+use crate::support::{Bench, Plan, local, remote};
+
+const NORA: &str = "nora.new@example.com";
+
+async fn activated(bench: &Bench, actor: Actor) -> Report {
+    let begun = bench.lifecycle.activate(actor).await.unwrap();
+    bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap()
+}
+
+async fn with(fault: impl Into<zia_mcp::sandbox::FaultRule>) -> Bench {
+    let bench = Bench::new().await;
+    bench.tenant.faults().switch_on(fault);
+    bench
+}
+
+#[tokio::test]
+async fn with_nothing_waiting_there_is_nothing_to_do() {
+    let bench = Bench::new().await;
+    for actor in [local(), remote("ann")] {
+        let report = activated(&bench, actor).await;
+        assert_eq!(
+            (report.outcome, report.activation.state),
+            (Outcome::AlreadyDone, ActivationState::NotNeeded)
+        );
+    }
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
+async fn others_changes_are_published_only_after_a_person_typed_the_word() {
+    let bench = Bench::new().await;
+    bench.tenant.other_admin().stage_foreign_change();
+    let begun = bench.lifecycle.activate(local()).await.unwrap();
+    let message = begun.question.unwrap().message;
+    assert!(message.contains("other administrators' work goes live"), "{message}");
+    assert!(message.contains(begun.operation.as_str()) && message.contains("the word activate"), "{message}");
+    let again = bench.lifecycle.activate(local()).await.unwrap();
+    assert_eq!(again.operation, begun.operation);
+    for text in ["yes", "", "activate now"] {
+        let report = answer(&bench, &begun.operation, yes(text)).await.unwrap();
+        assert_eq!(report.outcome, Outcome::AwaitingApproval, "{text:?}");
+    }
+    assert_eq!(bench.writes(), 0);
+    let report = answer(&bench, &begun.operation, yes(" Activate ")).await.unwrap();
+    assert_eq!((report.outcome, report.activation.state), (Outcome::Done, ActivationState::Active));
+    assert!(bench.tenant.staged_changes().is_empty());
+}
+
+#[tokio::test]
+async fn over_http_others_changes_wait_for_a_person_out_of_band() {
+    let bench = Bench::new().await;
+    bench.tenant.other_admin().stage_foreign_change();
+    let begun = bench.lifecycle.activate(remote("ann")).await.unwrap();
+    assert!(begun.question.is_none());
+    assert!(bench.lifecycle.answer(remote("ann"), begun.operation.clone(), yes("activate")).await.is_err());
+    let report = bench.lifecycle.report(&begun.operation).await.unwrap();
+    assert_eq!(report.outcome, Outcome::AwaitingApproval);
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
+async fn an_activation_that_takes_a_while_is_waited_for() {
+    let slow = [Fault::ActivationSticks { reads: Some(3) }, Fault::ActivationQueues { reads: Some(3) }];
+    let each = slow.map(|fault| async move {
+        let bench = with(fault.times(1)).await;
+        let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+        assert_eq!((report.outcome, report.activation.state), (Outcome::Done, ActivationState::Active));
+        assert_eq!(bench.calls("POST /status/activate"), 1);
+    });
+    join_all(each).await;
+}
+
+#[tokio::test]
+async fn a_write_whose_activation_is_not_read_back_as_active_is_never_done() {
+    let faults = [
+        (Fault::ActivationSticks { reads: None }, ActivationState::Pending),
+        (Fault::ActivationQueues { reads: None }, ActivationState::Queued),
+        (Fault::ActivationLies, ActivationState::Queued),
+        (Fault::EusaUnaccepted, ActivationState::Failed),
+    ];
+    let each = faults.map(|(fault, state)| async move {
+        let bench = with(fault.clone()).await;
+        let began = std::time::Instant::now();
+        let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(25), "{fault:?}");
+        assert_eq!(report.outcome, Outcome::AppliedNotActive, "{fault:?}: {report:?}");
+        assert_eq!(report.activation.state, state, "{fault:?}: {report:?}");
+        assert!(report.activation.detail.is_some());
+    });
+    join_all(each).await;
+}
+
+#[tokio::test]
+async fn a_refused_activation_is_told_with_zias_code_and_can_be_asked_for_again() {
+    let bench = with(Fault::ActivationFails { status: 400 }.times(1)).await;
+    let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::AppliedNotActive, "{report:?}");
+    assert_eq!(report.activation.state, ActivationState::Failed, "{report:?}");
+    let detail = report.activation.detail.unwrap();
+    assert!(detail.contains("UNEXPECTED_ERROR") && detail.contains("`activate`"), "{detail}");
+    // What waits is ours alone: nobody has to be asked.
+    let published = activated(&bench, local()).await;
+    assert_eq!(published.outcome, Outcome::Done, "{published:?}");
+    let closed = bench.lifecycle.report(&report.operation_id).await.unwrap();
+    assert_eq!((closed.outcome, closed.activation.state), (Outcome::Done, ActivationState::Active));
+}
+
+#[tokio::test]
+async fn an_activation_by_somebody_else_closes_ours_only_when_it_is_read() {
+    let bench = with(Fault::ActivationFails { status: 400 }.times(1)).await;
+    let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    bench.tenant.other_admin().activate();
+    let still = bench.lifecycle.report(&report.operation_id).await.unwrap();
+    assert_eq!(still.outcome, Outcome::AppliedNotActive);
+    let published = activated(&bench, local()).await;
+    assert!(matches!(published.outcome, Outcome::Done | Outcome::AlreadyDone), "{published:?}");
+    assert_eq!(bench.lifecycle.report(&report.operation_id).await.unwrap().outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn a_running_activation_of_somebody_else_is_joined_and_not_repeated() {
+    let bench = with(Fault::ActivationSticks { reads: Some(5) }.times(1)).await;
+    let other = bench.elsewhere(Plan::default()).await;
+    let theirs = tokio::spawn(async move { provisioned(&other, newcomer(NORA)).await.unwrap() });
+    bench.tenant.arrived(Endpoint::Activate, 1).await;
+    until("the activation runs", async || {
+        bench.lifecycle.tenant_status(&local()).await.unwrap().activation == "INPROGRESS"
+    })
+    .await;
+    let report = activated(&bench, local()).await;
+    assert!(matches!(report.outcome, Outcome::Done | Outcome::AlreadyDone), "{report:?}");
+    assert_eq!(bench.calls("POST /status/activate"), 1);
+    assert_eq!(theirs.await.unwrap().outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn our_own_running_activation_is_joined_and_not_repeated() {
+    let bench = with(Fault::ActivationSticks { reads: Some(4) }.times(1)).await;
+    let first = bench.lifecycle.provision(local(), newcomer(NORA)).await.unwrap();
+    bench.tenant.arrived(Endpoint::Activate, 1).await;
+    let begun = bench.lifecycle.activate(local()).await.unwrap();
+    assert!(begun.question.is_none(), "nobody has to be asked about our own change");
+    let report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::Done | Outcome::AlreadyDone), "{report:?}");
+    assert_eq!(bench.lifecycle.wait(&first.operation, INTERACTIVE).await.unwrap().outcome, Outcome::Done);
+    assert_eq!(bench.calls("POST /status/activate"), 1);
+}
+
+#[tokio::test]
+async fn a_delete_whose_activation_fails_stays_told_as_deleted() {
+    let bench = with(Fault::ActivationFails { status: 400 }).await;
+    let (id, email) = plain(&bench);
+    let report = super::deleted(&bench, &email).await;
+    assert_eq!(report.outcome, Outcome::AppliedNotActive, "{report:?}");
+    assert_eq!(report.activation.state, ActivationState::Failed);
+    assert!(bench.tenant.user(id).is_none());
+    let status = bench.lifecycle.tenant_status(&local()).await.unwrap();
+    assert_eq!(status.unactivated_operations.len(), 1);
+    assert_eq!(status.activation, "PENDING");
+    assert!(status.warnings.is_empty(), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_lost_reply_to_an_activation_that_happened_is_settled_by_the_status() {
+    let bench = with(Fault::ReplyLostAfterApply.on(Endpoint::Activate).times(1)).await;
+    let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    assert_eq!((report.outcome, report.activation.state), (Outcome::Done, ActivationState::Active));
+    assert_eq!(bench.calls("POST /status/activate"), 1);
+}

@@ -1,0 +1,223 @@
+//! A server that is killed, and the one that comes after it (K3–K12, I1–I6, I10).
+
+use std::{future::Future, time::Duration};
+
+use tokio::sync::oneshot;
+use zia_mcp::{
+    lifecycle::{ActivationState, Code, INTERACTIVE, Outcome, Report},
+    model::OperationId,
+    sandbox::{Endpoint, Fault, FaultRule},
+};
+
+use super::{answer, ask, deleted, newcomer, plain, until, yes};
+use crate::support::{Bench, Plan, killed, local};
+
+const NORA: &str = "nora.new@example.com";
+
+/// Longer than any step takes: what stood still for so long is taken up.
+const LONG: Duration = Duration::from_secs(130);
+
+/// Lets a server of its own work on the bench until `reached`, then kills it.
+async fn killed_at<W>(
+    bench: &Bench,
+    fault: impl Into<FaultRule>,
+    work: impl FnOnce(Bench) -> W,
+    reached: impl Future<Output = ()>,
+) -> OperationId
+where
+    W: Future<Output = OperationId> + Send + 'static,
+{
+    bench.tenant.faults().switch_on(fault);
+    let (tell, told) = oneshot::channel();
+    let begun = work(bench.beside(Plan::default()).await);
+    let mut id = None;
+    killed(
+        async move {
+            let _ = tell.send(begun.await);
+            std::future::pending::<()>().await;
+        },
+        async {
+            id = Some(told.await.unwrap());
+            reached.await;
+        },
+    )
+    .await;
+    bench.tenant.faults().clear();
+    id.unwrap()
+}
+
+/// Asks for the first plain user's deletion and approves it.
+async fn leaves(bench: Bench) -> OperationId {
+    let (_, email) = plain(&bench);
+    let id = ask(&bench, &email).await;
+    bench.lifecycle.answer(local(), id.clone(), yes(&email)).await.unwrap();
+    id
+}
+
+async fn joins(bench: Bench) -> OperationId {
+    bench.lifecycle.provision(local(), newcomer(NORA)).await.unwrap().operation
+}
+
+/// What the next server makes of it.
+async fn taken_up(bench: &Bench, id: &OperationId) -> Report {
+    let next = bench.beside(Plan::default()).await;
+    bench.pass(LONG);
+    next.lifecycle.recover().await.unwrap();
+    until("settled", async || {
+        let report = next.lifecycle.wait(id, INTERACTIVE).await;
+        report.is_err() || report.is_ok_and(|r| !matches!(r.outcome, Outcome::Unknown | Outcome::InProgress))
+    })
+    .await;
+    next.lifecycle.wait(id, INTERACTIVE).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_delete_that_took_effect_unheard_is_done_after_a_restart() {
+    let bench = Bench::new().await;
+    let user = plain(&bench).0;
+    let hang = Fault::Hang { applied: true }.on(Endpoint::DeleteUser);
+    let id = killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;
+    let report = taken_up(&bench, &id).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(bench.tenant.live_user(user).is_none());
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
+}
+
+#[tokio::test]
+async fn a_delete_that_took_no_effect_is_failed_after_a_restart() {
+    let bench = Bench::new().await;
+    let user = plain(&bench).0;
+    let hang = Fault::Hang { applied: false }.on(Endpoint::DeleteUser);
+    let id = killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;
+    let report = taken_up(&bench, &id).await;
+    let gone = bench.tenant.user(user).is_none();
+    assert_eq!(report.outcome, if gone { Outcome::Done } else { Outcome::Failed }, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_create_that_took_effect_unheard_is_adopted_after_a_restart() {
+    let bench = Bench::new().await;
+    let hang = Fault::Hang { applied: true }.on(Endpoint::CreateUser);
+    let id = killed_at(&bench, hang, joins, bench.tenant.arrived(Endpoint::CreateUser, 1)).await;
+    let report = taken_up(&bench, &id).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(bench.tenant.user_by_email(NORA).is_some() && bench.tenant.staged_changes().is_empty());
+    assert_eq!(bench.calls("POST /users"), 1);
+}
+
+#[tokio::test]
+async fn an_approved_delete_that_was_not_sent_is_never_sent_by_the_next_server_unasked() {
+    let bench = Bench::new().await;
+    let (user, email) = plain(&bench);
+    let hang = Fault::Hang { applied: false }.on(Endpoint::GetUser);
+    let id =
+        killed_at(&bench, FaultRule::from(hang).after(1), leaves, bench.tenant.arrived(Endpoint::GetUser, 2))
+            .await;
+    let next = bench.beside(Plan::default()).await;
+    bench.pass(LONG);
+    next.lifecycle.recover().await.unwrap();
+    let failure = next.lifecycle.wait(&id, INTERACTIVE).await.unwrap_err();
+    assert_eq!((failure.code, failure.operation_id), (Code::Conflict, Some(id.clone())));
+    assert!(bench.tenant.user(user).is_some());
+    assert_eq!(bench.writes(), 0);
+    let again = ask(&next, &email).await;
+    assert_ne!(again, id);
+    assert_eq!(answer(&next, &again, yes(&email)).await.unwrap().outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn a_write_whose_activation_was_cut_off_is_told_as_applied_and_activated_when_asked() {
+    for applied in [true, false] {
+        let bench = Bench::new().await;
+        let hang = Fault::Hang { applied }.on(Endpoint::Activate);
+        let id = killed_at(&bench, hang, joins, bench.tenant.arrived(Endpoint::Activate, 1)).await;
+        let report = taken_up(&bench, &id).await;
+        assert!(matches!(report.outcome, Outcome::Done | Outcome::AppliedNotActive), "{report:?}");
+        let begun = bench.lifecycle.activate(local()).await.unwrap();
+        assert!(begun.question.is_none());
+        bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
+        let report = bench.lifecycle.report(&id).await.unwrap();
+        assert_eq!((report.outcome, report.activation.state), (Outcome::Done, ActivationState::Active));
+        assert!(bench.tenant.staged_changes().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_may_be_carrying_out_is_left_alone() {
+    let bench = Bench::new().await;
+    let slow = Fault::Delay { ms: 1_500 }.on(Endpoint::DeleteUser);
+    bench.tenant.faults().switch_on(slow);
+    let first = bench.beside(Plan::default()).await;
+    let id = leaves(first).await;
+    bench.tenant.arrived(Endpoint::DeleteUser, 1).await;
+    let next = bench.beside(Plan::default()).await;
+    next.lifecycle.recover().await.unwrap();
+    assert_eq!(next.lifecycle.report(&id).await.unwrap().outcome, Outcome::InProgress);
+    assert_eq!(next.lifecycle.wait(&id, INTERACTIVE).await.unwrap().outcome, Outcome::Done);
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
+}
+
+#[tokio::test]
+async fn a_question_outlives_a_restart_and_the_same_request_joins_it() {
+    let bench = Bench::new().await;
+    let (_, email) = plain(&bench);
+    let id = ask(&bench, &email).await;
+    let next = bench.beside(Plan::default()).await;
+    next.lifecycle.recover().await.unwrap();
+    assert_eq!(ask(&next, &email).await, id);
+    assert_eq!(answer(&next, &id, yes(&email)).await.unwrap().outcome, Outcome::Done);
+    // The first process knows it too, and a call again makes no new delete.
+    assert_eq!(bench.lifecycle.report(&id).await.unwrap().outcome, Outcome::Done);
+    let again = bench.lifecycle.deprovision(local(), super::leaver(&email)).await.unwrap();
+    assert_eq!(bench.lifecycle.report(&again.operation).await.unwrap().outcome, Outcome::AlreadyDone);
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_decided_is_expired_by_the_next_server() {
+    let bench = Bench::new().await;
+    let id = ask(&bench, &plain(&bench).1).await;
+    bench.pass(Duration::from_secs(16 * 60));
+    let next = bench.beside(Plan::default()).await;
+    next.lifecycle.recover().await.unwrap();
+    assert_eq!(next.lifecycle.report(&id).await.unwrap().outcome, Outcome::Expired);
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
+async fn recovering_again_and_at_the_same_time_settles_once() {
+    let bench = Bench::new().await;
+    let hang = Fault::Hang { applied: true }.on(Endpoint::DeleteUser);
+    let id = killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;
+    bench.pass(LONG);
+    let next = [bench.beside(Plan::default()).await, bench.beside(Plan::default()).await];
+    for _ in 0..5 {
+        let (a, b) = tokio::join!(next[0].lifecycle.recover(), next[1].lifecycle.recover());
+        a.unwrap();
+        b.unwrap();
+    }
+    until("settled", async || {
+        next[0].lifecycle.wait(&id, INTERACTIVE).await.unwrap().outcome == Outcome::Done
+    })
+    .await;
+    assert_eq!((bench.calls("DELETE /users/{id}"), bench.tenant.staged_changes().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn the_audit_chain_is_whole_after_a_kill_and_holds_the_send_before_the_call() {
+    let bench = Bench::new().await;
+    let hang = Fault::Hang { applied: true }.on(Endpoint::DeleteUser);
+    killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;
+    let next = bench.beside(Plan::default()).await;
+    let (_, other) = (0, super::plain_at(&next, 1).email);
+    assert_eq!(deleted(&next, &other).await.outcome, Outcome::Done);
+    let tenant =
+        next.store.operations(None, zia_mcp::store::Which::Recent, 1).await.unwrap().remove(0).tenant;
+    let records = next.store.audit_records(&tenant, 1, 1_000).await.unwrap();
+    assert_eq!(zia_mcp::store::verify_chain(None, &records), Ok(()));
+    let events: Vec<_> = records.iter().map(|r| r.event.as_str()).collect();
+    let at = |event: &str| {
+        events.iter().position(|e| *e == event).unwrap_or_else(|| panic!("{event} in {events:?}"))
+    };
+    assert!(at("capture.taken") < at("approval.given") && at("approval.given") < at("send.intended"));
+}

@@ -1,0 +1,128 @@
+//! Writes that ZIA refuses, delays or holds back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use zia_mcp::{
+    lifecycle::{ActivationState, Code, INTERACTIVE, Outcome},
+    sandbox::{Endpoint, Fault},
+};
+
+use super::{answer, ask, deleted, newcomer, plain, provisioned, yes};
+use crate::support::{Bench, local};
+
+const NORA: &str = "nora.new@example.com";
+
+fn slow(bench: &Bench, endpoint: Endpoint) {
+    bench.tenant.faults().switch_on(Fault::Delay { ms: 300 }.on(endpoint));
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_takes_meanwhile_is_told_as_taken() {
+    let bench = Bench::new().await;
+    slow(&bench, Endpoint::CreateUser);
+    let begun = bench.lifecycle.provision(local(), newcomer(NORA)).await.unwrap();
+    bench.tenant.arrived(Endpoint::CreateUser, 1).await;
+    let other = json!({"name": "Faster", "email": NORA, "groups": []});
+    bench.tenant.other_admin().create_user(&other, false).unwrap();
+    let failure = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap_err();
+    assert_eq!((failure.code, failure.operation_id), (Code::AlreadyExists, Some(begun.operation)));
+    assert_eq!(bench.tenant.user_by_email(NORA).unwrap().name, "Faster");
+    assert_eq!((bench.calls("POST /users"), bench.calls("POST /status/activate")), (1, 0));
+}
+
+#[tokio::test]
+async fn what_zia_refuses_is_told_with_its_code_and_activates_nothing() {
+    let bench = Bench::new().await;
+    let report = provisioned(&bench, newcomer("nora@foreign.example")).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert!(report.notes.iter().any(|n| n.contains("INVALID_INPUT_ARGUMENT")), "{report:?}");
+    assert_eq!(report.activation.state, ActivationState::NotNeeded);
+    assert!(report.initial_password.is_none());
+    assert_eq!((bench.calls("POST /users"), bench.calls("POST /status/activate")), (1, 0));
+}
+
+#[tokio::test]
+async fn maintenance_is_told_and_nothing_is_applied() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    bench.tenant.faults().switch_on(Fault::ReadOnly);
+    let created = provisioned(&bench, newcomer(NORA)).await.unwrap_err();
+    assert_eq!((created.code, created.retryable), (Code::TenantReadOnly, true));
+    let asked = ask(&bench, &email).await;
+    let failure = answer(&bench, &asked, yes(&email)).await.unwrap_err();
+    assert_eq!(failure.code, Code::TenantReadOnly);
+    assert!(bench.tenant.user(id).is_some() && bench.tenant.user_by_email(NORA).is_none());
+    assert_eq!(bench.calls("POST /status/activate"), 0);
+}
+
+#[tokio::test]
+async fn an_edit_lock_is_outlived() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    bench.tenant.other_admin().hold_edit_lock(Some(Duration::from_millis(300)));
+    assert_eq!(provisioned(&bench, newcomer(NORA)).await.unwrap().outcome, Outcome::Done);
+    bench.tenant.other_admin().hold_edit_lock(Some(Duration::from_millis(300)));
+    assert_eq!(deleted(&bench, &email).await.outcome, Outcome::Done);
+    assert!(bench.tenant.live_user(id).is_none());
+    let applied = bench.tenant.journal().into_iter().filter(|e| e.applied).map(|e| e.endpoint);
+    let writes: Vec<_> = applied.filter(|e| *e != Endpoint::Activate).collect();
+    assert_eq!(writes, [Endpoint::CreateUser, Endpoint::DeleteUser]);
+}
+
+#[tokio::test]
+async fn an_edit_lock_for_good_keeps_the_operation_in_progress_and_the_user_unharmed() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    bench.tenant.other_admin().hold_edit_lock(None);
+    let asked = ask(&bench, &email).await;
+    bench.lifecycle.answer(local(), asked.clone(), yes(&email)).await.unwrap();
+    bench.tenant.arrived(Endpoint::DeleteUser, 3).await;
+    let report = bench.lifecycle.wait(&asked, Duration::from_millis(100)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::InProgress);
+    assert!(bench.tenant.user(id).is_some());
+    bench.tenant.other_admin().release_edit_lock();
+    assert_eq!(bench.lifecycle.wait(&asked, INTERACTIVE).await.unwrap().outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn on_a_tenant_with_others_changes_a_write_is_applied_and_not_activated() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    bench.tenant.other_admin().stage_foreign_change();
+    let created = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    let deleted = deleted(&bench, &email).await;
+    for report in [created, deleted] {
+        assert_eq!(report.outcome, Outcome::AppliedNotActive, "{report:?}");
+        assert_eq!(report.activation.state, ActivationState::Pending);
+        assert!(report.notes.iter().any(|n| n.contains("other administrators")), "{report:?}");
+    }
+    assert!(bench.tenant.user_by_email(NORA).is_some() && bench.tenant.user(id).is_none());
+    assert_eq!(bench.calls("POST /status/activate"), 0);
+}
+
+#[tokio::test]
+async fn a_user_who_vanishes_right_before_the_delete_is_not_said_to_be_deleted_by_us() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    slow(&bench, Endpoint::DeleteUser);
+    let asked = ask(&bench, &email).await;
+    bench.lifecycle.answer(local(), asked.clone(), yes(&email)).await.unwrap();
+    bench.tenant.arrived(Endpoint::DeleteUser, 1).await;
+    bench.tenant.other_admin().delete_user(id, false).unwrap();
+    let report = bench.lifecycle.wait(&asked, INTERACTIVE).await.unwrap();
+    assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}");
+    assert!(report.notes.iter().any(|n| n.contains("not deleted by this operation")), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_read_stops_a_write_before_it_is_sent() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    bench.tenant.faults().switch_on(Fault::HtmlPage { status: 200, applied: false }.on(Endpoint::Status));
+    assert_eq!(provisioned(&bench, newcomer(NORA)).await.unwrap_err().code, Code::Upstream);
+    let asked = ask(&bench, &email).await;
+    assert_eq!(answer(&bench, &asked, yes(&email)).await.unwrap_err().code, Code::Upstream);
+    assert!(bench.tenant.user(id).is_some());
+    assert_eq!(bench.writes(), 0);
+}
