@@ -67,6 +67,11 @@ async fn call(wired: &Wired, tool: String, arguments: JsonObject) -> Result<(Val
     let (ours, theirs) = tokio::io::duplex(PIPE);
     let serving = tokio::spawn(async move { server.serve(theirs).await });
     let client = Quiet.serve(ours).await.map_err(Exit::unavailable)?;
+    let offered = client.list_all_tools().await.map_err(Exit::unavailable)?;
+    if !offered.iter().any(|known| known.name == tool) {
+        let names: Vec<_> = offered.iter().map(|known| known.name.as_ref()).collect();
+        return Err(Exit::usage(format!("unknown tool; expected one of {}", names.join(", "))));
+    }
     let answer = client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await;
     serving.abort();
     match answer {

@@ -120,7 +120,7 @@ fn steps(department: &str, group: &str, administrator: &str) -> Vec<Step> {
             title: "Ask again",
             why: "asking twice does nothing twice",
             tool: "deprovision_user",
-            arguments: json!({"user": EMAIL, "reason": "to be sure"}),
+            arguments: json!({"user": EMAIL, "reason": "the tour is over"}),
             shows: ended,
             holds: |a| !a["outcome"].is_null() || a["error"]["code"] == "CONFLICT",
         },
