@@ -46,7 +46,7 @@ impl Pages {
         }
         let Some(first) = self.first else {
             self.first = Some(rows);
-            let capped = rows.is_multiple_of(100) && rows > self.honest;
+            let capped = rows.is_multiple_of(50) && rows > self.honest;
             return if rows >= self.requested || capped { Next::More } else { Next::End };
         };
         if rows < first { Next::End } else { Next::More }
@@ -72,6 +72,7 @@ mod tests {
     #[test]
     fn a_page_of_a_round_cap_is_not_taken_for_the_end() {
         assert_eq!(walk(10_000, &[(100, 100)]), Next::More);
+        assert_eq!(walk(10_000, &[(250, 250)]), Next::More);
         assert_eq!(walk(10_000, &[(1000, 1000)]), Next::More);
         assert_eq!(walk(10_000, &[(1000, 1000), (1000, 1000)]), Next::More);
         assert_eq!(walk(10_000, &[(100, 100), (100, 100), (50, 50)]), Next::End);

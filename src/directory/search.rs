@@ -54,7 +54,9 @@ impl Directory {
         let asked = Instant::now();
         let _one = self.shared.listing.lock().await;
         // Another caller may have listed everything while this one waited.
-        if let Some(known) = self.shared.users.all_begun_after(asked) {
+        let users = &self.shared.users;
+        let known = if search.fresh { users.all_begun_after(asked) } else { users.all() };
+        if let Some(known) = known {
             return Ok(search.among(known, true));
         }
         let as_of = self.clock.now();

@@ -33,6 +33,9 @@ const PAUSES: [u64; 12] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 8, 15, 30];
 /// How long a running activation of somebody else is waited for before our first write.
 const OTHERS: Duration = Duration::from_secs(10);
 
+/// How long an activation waits for writes that are queued already, so that it covers them too.
+const GATHERING: Duration = Duration::from_secs(5);
+
 /// Counts our writes and the activations that cover them.
 #[derive(Debug, Default)]
 pub(crate) struct Activator {
@@ -110,6 +113,8 @@ impl Lifecycle {
         if let Some(ended) = self.shared.activator.covering(write) {
             return self.end_activation(&verified, details, ended).await;
         }
+        // The lock is fair: whoever asked for it before writes before.
+        drop(tokio::time::timeout(GATHERING, self.shared.writing.lock()).await);
         let upto = self.shared.activator.staged.load(Ordering::SeqCst);
         let (sent, ended) = self.send_activation(verified, details.clone()).await?;
         self.shared.activator.cover(upto, ended.clone());
@@ -153,7 +158,7 @@ impl Lifecycle {
                 let not_done = error.landed == crate::zia::Landed::No;
                 let outcome = if not_done { SendOutcome::Refused } else { SendOutcome::Unknown };
                 self.end_send(permit, outcome, error.code.as_deref()).await?;
-                if not_done { refused(error) } else { self.watch(PROMPT).await }
+                if not_done { refused(error) } else { unless_refused(self.watch(PROMPT).await, error) }
             }
         };
         Ok((sent, ended))
@@ -207,8 +212,10 @@ impl Lifecycle {
         let watch_on = matches!(ended.state, ActivationState::Queued | ActivationState::Pending);
         details.activation = Some(ended);
         if active {
+            // The others first: who reads this one as done may look at them next.
+            let others = self.finish_all().await;
             self.step(operation, State::Done, &details, "activation.active").await?;
-            return self.finish_all().await;
+            return others;
         }
         let waiting = self.step(operation, State::NotActive, &details, "activation.not_active").await?;
         if watch_on {
@@ -254,6 +261,12 @@ impl Lifecycle {
 
 /// How long one reading of the status may take.
 const READING: Duration = Duration::from_secs(30);
+
+/// An error of ZIA's own that published nothing is a failure, not a place in a queue (guardrails F28).
+fn unless_refused(watched: Activation, error: crate::zia::Error) -> Activation {
+    let queued = watched.state == ActivationState::Queued;
+    if queued && error.kind == crate::zia::Kind::Server { refused(error) } else { watched }
+}
 
 fn refused(error: crate::zia::Error) -> Activation {
     let code = error.code.clone().map(|c| format!("{c}: ")).unwrap_or_default();

@@ -167,9 +167,11 @@ impl Lifecycle {
         if tier == Tier::None { State::Approved } else { State::Awaiting }
     }
 
-    /// The proof that an operation needs from this caller's side.
+    /// The proof that an operation needs: what its own channel asks for, and the answer's.
     fn tier_of(&self, operation: &Operation, actor: &Actor) -> Tier {
-        self.settings.policy.tier(operation.action, actor.channel, Details::of(operation).least)
+        let least = Details::of(operation).least;
+        let over = |channel| self.settings.policy.tier(operation.action, channel, least);
+        over(operation.actor.channel).max(over(actor.channel))
     }
 
     fn question_on(&self, operation: &Operation) -> Question {

@@ -37,7 +37,9 @@ impl Lifecycle {
         let settled = match self.zia.create_user(&permit, &new, Deadline::after(PATIENCE)).await {
             Ok(created) => {
                 self.end_send(permit, SendOutcome::Done, None).await?;
-                self.created(&sent, details, &draft, to_user(&created.value)).await?
+                let verified = self.created(&sent, details, &draft, to_user(&created.value)).await?;
+                drop(turn);
+                verified
             }
             Err(error) => {
                 let Some(unknown) = self.not_created(permit, &sent, &mut details, error).await? else {

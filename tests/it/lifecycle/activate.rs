@@ -89,6 +89,7 @@ async fn a_write_whose_activation_is_not_read_back_as_active_is_never_done() {
         (Fault::ActivationQueues { reads: None }, ActivationState::Queued),
         (Fault::ActivationLies, ActivationState::Queued),
         (Fault::EusaUnaccepted, ActivationState::Failed),
+        (Fault::ActivationFails { status: 500 }, ActivationState::Failed),
     ];
     let each = faults.map(|(fault, state)| async move {
         let bench = with(fault.clone()).await;

@@ -206,9 +206,9 @@ async fn a_repeated_search_is_answered_from_memory_and_a_fresh_one_by_zia() {
     let change = json!({"name": "Renamed Entirely"});
     bench.tenant.other_admin().change_user(FIRST_ID + 6, &change, false).unwrap();
     let again = found(&bench, "alex kim").await;
-    assert_eq!((again.source, ids(&again).len()), (Source::Index, 3));
+    assert_eq!((again.source, ids(&again).len()), (Source::Index, 2));
     let fresh = bench.lifecycle.find_user(FindUser { fresh: true, ..query("alex kim") }).await.unwrap();
-    assert_eq!((fresh.source, ids(&fresh).len()), (Source::Live, 2));
+    assert_eq!((fresh.source, ids(&fresh).len()), (Source::Live, 1));
     let one =
         bench.lifecycle.find_user(FindUser { fresh: true, ..query("alex.kim@example.com") }).await.unwrap();
     assert_eq!((one.source, one.users[0].name.as_str()), (Source::Live, "Renamed Entirely"));

@@ -59,7 +59,7 @@ async fn a_capture_that_no_longer_opens_stops_the_delete() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     let asked = ask(&bench, &email).await;
-    bench.raw_sql("UPDATE captures SET sealed = zeroblob(length(sealed))").await;
+    bench.raw_sql("UPDATE captures SET body = zeroblob(length(body))").await;
     assert!(answer(&bench, &asked, yes(&email)).await.is_err());
     assert!(bench.tenant.user(id).is_some());
     assert_eq!(bench.writes(), 0);
