@@ -7,6 +7,8 @@ mod layering;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod store;
