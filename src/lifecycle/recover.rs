@@ -35,10 +35,11 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Whether nobody carries an operation on; one of our own whose settling gave up is tried again.
+    /// Whether nobody carries an operation on; one of our own that stopped half-way is tried again.
     fn is_left(&self, operation: &Operation) -> bool {
         let own = Details::of(operation).owner == self.store.presence();
-        let given_up = own && operation.state == State::Unknown && !self.runs_here(&operation.id);
+        // An approved one may be about to start; any later state is reached by a task that runs.
+        let given_up = own && operation.state != State::Approved && !self.runs_here(&operation.id);
         given_up || !self.is_running(operation)
     }
 

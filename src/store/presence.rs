@@ -31,6 +31,8 @@ impl Drop for Presence {
 }
 
 fn announce(state_dir: &Path) -> Result<Presence, StoreError> {
+    // A state directory that went away must not come back empty.
+    files::recheck(state_dir)?;
     let folder = files::state_dir(&state_dir.join(FOLDER))?;
     let name = uuid::Uuid::new_v4().simple().to_string();
     let path = folder.path.join(&name);

@@ -14,9 +14,6 @@ use crate::support::{Bench, Plan, killed, local};
 
 const NORA: &str = "nora.new@example.com";
 
-/// Longer than any step takes: what stood still for so long is taken up.
-const LONG: Duration = Duration::from_secs(130);
-
 /// Lets a server of its own work on the bench until `reached`, then kills it.
 async fn killed_at<W>(
     bench: &Bench,
@@ -61,7 +58,6 @@ async fn joins(bench: Bench) -> OperationId {
 /// What the next server makes of it.
 async fn taken_up(bench: &Bench, id: &OperationId) -> Report {
     let next = bench.beside(Plan::default()).await;
-    bench.pass(LONG);
     next.lifecycle.recover().await.unwrap();
     until("settled", async || {
         let report = next.lifecycle.wait(id, INTERACTIVE).await;
@@ -114,7 +110,6 @@ async fn an_approved_delete_that_was_not_sent_is_never_sent_by_the_next_server_u
         killed_at(&bench, FaultRule::from(hang).after(1), leaves, bench.tenant.arrived(Endpoint::GetUser, 2))
             .await;
     let next = bench.beside(Plan::default()).await;
-    bench.pass(LONG);
     next.lifecycle.recover().await.unwrap();
     let failure = next.lifecycle.wait(&id, INTERACTIVE).await.unwrap_err();
     assert_eq!((failure.code, failure.operation_id), (Code::Conflict, Some(id.clone())));
@@ -189,7 +184,6 @@ async fn recovering_again_and_at_the_same_time_settles_once() {
     let bench = Bench::new().await;
     let hang = Fault::Hang { applied: true }.on(Endpoint::DeleteUser);
     let id = killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;
-    bench.pass(LONG);
     let next = [bench.beside(Plan::default()).await, bench.beside(Plan::default()).await];
     for _ in 0..5 {
         let (a, b) = tokio::join!(next[0].lifecycle.recover(), next[1].lifecycle.recover());
