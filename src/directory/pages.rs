@@ -46,8 +46,7 @@ impl Pages {
         }
         let Some(first) = self.first else {
             self.first = Some(rows);
-            let round = rows.is_multiple_of(100) || rows.is_multiple_of(250);
-            let capped = round && rows > self.honest;
+            let capped = rows.is_multiple_of(50) && rows > self.honest;
             return if rows >= self.requested || capped { Next::More } else { Next::End };
         };
         if rows < first { Next::End } else { Next::More }
