@@ -1,9 +1,11 @@
 //! What a use case costs upstream.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use zia_mcp::{
     lifecycle::{Code, Outcome, ProvisionUser},
-    sandbox::Endpoint,
+    sandbox::{Endpoint, Fault},
 };
 
 use super::{answer, answered, ask, found, newcomer, plain_at, provisioned, yes};
@@ -96,4 +98,50 @@ async fn an_operation_read_a_thousand_times_costs_nothing_upstream() {
         bench.lifecycle.report(&done.operation_id).await.unwrap();
     }
     assert!(bench.tenant.journal().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_ends_before_any_call_of_a_delete_is_no_failure() {
+    for endpoint in
+        [Endpoint::ListUsers, Endpoint::GetUser, Endpoint::Status, Endpoint::DeleteUser, Endpoint::Activate]
+    {
+        let bench = Bench::new().await;
+        bench.tenant.faults().switch_on(Fault::SessionExpired.on(endpoint).times(1));
+        let user = plain_at(&bench, 0);
+        let report = answered(&bench, &user.email, yes(&user.email)).await;
+        assert_eq!(report.outcome, Outcome::Done, "{endpoint}: {report:?}");
+        let applied =
+            bench.tenant.journal().iter().filter(|e| e.endpoint == Endpoint::DeleteUser && e.applied).count();
+        assert_eq!((applied, bench.tenant.calls(Endpoint::Login)), (1, 2), "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn the_session_is_ended_unless_that_would_publish_what_waits() {
+    let bench = Bench::new().await;
+    bench.lifecycle.sign_out().await;
+    assert_eq!(bench.tenant.calls(Endpoint::Logout), 0, "there was no session");
+    provisioned(&bench, newcomer("nora.one@example.com")).await.unwrap();
+    bench.tenant.other_admin().stage_foreign_change();
+    provisioned(&bench, newcomer("nora.two@example.com")).await.unwrap();
+    bench.lifecycle.sign_out().await;
+    assert_eq!((bench.tenant.calls(Endpoint::Logout), bench.tenant.staged_changes().len()), (0, 2));
+    let begun = bench.lifecycle.activate(local()).await.unwrap();
+    assert_eq!(answer(&bench, &begun.operation, yes("activate")).await.unwrap().outcome, Outcome::Done);
+    bench.lifecycle.sign_out().await;
+    assert_eq!(bench.tenant.calls(Endpoint::Logout), 1);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_what_is_being_carried_out_and_no_longer_than_asked() {
+    let bench = Bench::new().await;
+    bench.tenant.faults().switch_on(Fault::Delay { ms: 400 }.on(Endpoint::DeleteUser));
+    let user = plain_at(&bench, 0);
+    let asked = ask(&bench, &user.email).await;
+    bench.lifecycle.drain(Duration::from_secs(5)).await; // a question holds nobody up
+    bench.lifecycle.answer(local(), asked.clone(), yes(&user.email)).await.unwrap();
+    bench.lifecycle.drain(Duration::from_millis(50)).await;
+    assert_eq!(bench.lifecycle.report(&asked).await.unwrap().outcome, Outcome::InProgress);
+    bench.lifecycle.drain(Duration::from_secs(10)).await;
+    assert_eq!(bench.lifecycle.report(&asked).await.unwrap().outcome, Outcome::Done);
 }
