@@ -41,7 +41,8 @@ fn main() {
         return;
     }
     let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
-    for unknown in wanted.iter().filter(|name| TABLES.iter().all(|(known, _)| known != *name)) {
+    let is_known = |wanted: &&&str| TABLES.iter().any(|(name, _)| name == *wanted);
+    if let Some(unknown) = wanted.iter().find(|name| !is_known(name)) {
         panic!("no table {unknown}; there are startup, memory, calls and lists");
     }
     for (name, print) in TABLES {
