@@ -9,6 +9,8 @@ mod lifecycle;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;
