@@ -11,6 +11,8 @@ mod readme;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;
