@@ -17,7 +17,7 @@ use super::{
 use crate::{
     model::{Action, Operation, OperationId, State, Write},
     store::{Permit, SendOutcome},
-    zia,
+    zia::{self, Landed},
 };
 
 /// How long an approved write waits for its turn and for ZIA's edit lock (guardrails F14).
@@ -109,6 +109,26 @@ impl Lifecycle {
     ) -> Result<(), Failure> {
         let audit = entry("send.ended", [("code", code.into())]);
         Ok(self.store.end_send(permit, outcome, code, audit).await?)
+    }
+
+    /// A write did not answer with success: `Some` if it may have happened all the same.
+    async fn unanswered(
+        &self,
+        permit: Permit,
+        sent: &Operation,
+        details: &mut Details,
+        error: zia::Error,
+        lost: &str,
+    ) -> Result<Option<Operation>, Failure> {
+        let code = error.code.clone();
+        if error.landed == Landed::No {
+            self.end_send(permit, SendOutcome::Refused, code.as_deref()).await?;
+            self.fail(sent, details.clone(), refusal(error)).await?;
+            return Ok(None);
+        }
+        self.end_send(permit, SendOutcome::Unknown, code.as_deref()).await?;
+        details.note(lost);
+        self.step(sent, State::Unknown, details, "send.unknown").await.map(Some)
     }
 
     /// Ends an operation of which nothing was applied.

@@ -1,6 +1,6 @@
 //! Creating a user.
 
-use super::{PATIENCE, READING, SETTLING, refusal, staged};
+use super::{PATIENCE, READING, SETTLING, staged};
 use crate::{
     directory::{Lookup, to_user},
     lifecycle::{
@@ -13,13 +13,15 @@ use crate::{
         report::{Draft, Subject},
     },
     model::{Email, Operation, State, User, UserRef, Write},
-    store::{Permit, SendOutcome},
-    zia::{self, Deadline, Landed, NewUser},
+    store::SendOutcome,
+    zia::{self, Deadline, NewUser},
 };
 
 /// What ZIA refuses a create for, most often.
 const REFUSED_CREATE: &str = "ZIA refused the values: it takes addresses only in domains that are registered for the \
      tenant, and departments and groups that still exist";
+
+const LOST: &str = "ZIA's reply to the create was lost; the server reads ZIA until that is settled";
 
 impl Lifecycle {
     pub(super) async fn create_user(&self, operation: Operation) -> Result<(), Failure> {
@@ -42,7 +44,10 @@ impl Lifecycle {
                 verified
             }
             Err(error) => {
-                let Some(unknown) = self.not_created(permit, &sent, &mut details, error).await? else {
+                if error.kind == zia::Kind::Refused {
+                    details.note(REFUSED_CREATE);
+                }
+                let Some(unknown) = self.unanswered(permit, &sent, &mut details, error, LOST).await? else {
                     return Ok(());
                 };
                 drop(turn);
@@ -81,28 +86,6 @@ impl Lifecycle {
         details.user = Some(Subject::User(user));
         details.activation = Some(staged());
         self.step(sent, State::Verified, &details, "send.verified").await.map(Some)
-    }
-
-    /// The create did not answer with success: `Some` if it may have happened all the same.
-    async fn not_created(
-        &self,
-        permit: Permit,
-        sent: &Operation,
-        details: &mut Details,
-        error: zia::Error,
-    ) -> Result<Option<Operation>, Failure> {
-        let code = error.code.clone();
-        if error.landed == Landed::No {
-            self.end_send(permit, SendOutcome::Refused, code.as_deref()).await?;
-            if error.kind == zia::Kind::Refused {
-                details.note(REFUSED_CREATE);
-            }
-            self.fail(sent, details.clone(), refusal(error)).await?;
-            return Ok(None);
-        }
-        self.end_send(permit, SendOutcome::Unknown, code.as_deref()).await?;
-        details.note("ZIA's reply to the create was lost; the server reads ZIA until that is settled");
-        self.step(sent, State::Unknown, details, "send.unknown").await.map(Some)
     }
 
     /// Reads until a create whose reply was lost is settled.

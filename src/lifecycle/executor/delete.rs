@@ -1,6 +1,6 @@
 //! Deleting a user.
 
-use super::{PATIENCE, READING, SETTLING, refusal, staged};
+use super::{PATIENCE, READING, SETTLING, staged};
 use crate::{
     directory::Lookup,
     lifecycle::{
@@ -13,8 +13,10 @@ use crate::{
     },
     model::{Digest, Operation, State, UserId, UserRef, Write},
     store::{Permit, SendOutcome},
-    zia::{self, Deadline, Landed},
+    zia::{self, Deadline},
 };
+
+const LOST: &str = "ZIA's reply to the delete was lost; the server reads ZIA until that is settled";
 
 /// How sure an absence has to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,22 +107,14 @@ impl Lifecycle {
         details: &mut Details,
         error: zia::Error,
     ) -> Result<Option<Operation>, Failure> {
-        let code = error.code.clone();
         if error.kind == zia::Kind::NotFound {
-            self.end_send(permit, SendOutcome::Refused, code.as_deref()).await?;
+            self.end_send(permit, SendOutcome::Refused, error.code.as_deref()).await?;
             sent.subject.into_iter().for_each(|id| self.directory.forget(id));
             details.note("ZIA answered that there is no such user: it was absent already, not deleted by this operation");
             self.step(sent, State::AlreadyDone, details, "user.absent").await?;
             return Ok(None);
         }
-        if error.landed == Landed::No {
-            self.end_send(permit, SendOutcome::Refused, code.as_deref()).await?;
-            self.fail(sent, details.clone(), refusal(error)).await?;
-            return Ok(None);
-        }
-        self.end_send(permit, SendOutcome::Unknown, code.as_deref()).await?;
-        details.note("ZIA's reply to the delete was lost; the server reads ZIA until that is settled");
-        self.step(sent, State::Unknown, details, "send.unknown").await.map(Some)
+        self.unanswered(permit, sent, details, error, LOST).await
     }
 
     /// Reads until it is known whether the user is gone.
