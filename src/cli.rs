@@ -18,9 +18,13 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::Exit;
 
+/// What a newcomer may want to type.
+const FIRST: &str =
+    "First: `zia-mcp demo` shows the main job on a tenant of its own; `zia-mcp doctor` checks yours.";
+
 /// Manages the users of a Zscaler Internet Access tenant over the Model Context Protocol.
 #[derive(Debug, Parser)]
-#[command(name = "zia-mcp", version, about, max_term_width = 100)]
+#[command(name = "zia-mcp", version, about, max_term_width = 100, after_help = FIRST)]
 pub struct Cli {
     #[command(flatten)]
     general: General,
@@ -30,6 +34,7 @@ pub struct Cli {
 
 /// What every subcommand takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 struct General {
     /// Settings file (TOML); also ZIA_MCP_CONFIG
     #[arg(long, global = true, value_name = "FILE")]
@@ -37,7 +42,7 @@ struct General {
     /// Where the store and its key live; also ZIA_MCP_STATE_DIR
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// What is logged to stderr: error, warn, info, debug or trace
+    /// How much is logged to stderr: error, warn, info, debug or trace [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
 }
@@ -52,9 +57,9 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Call one tool and print its result as JSON
     Call(call::Call),
-    /// Approve an operation as an enrolled person
+    /// Approve an operation out of band (nobody can be enrolled for it in this release)
     Approve(decide::Decide),
-    /// Reject an operation as an enrolled person
+    /// Reject an operation out of band (nobody can be enrolled for it in this release)
     Reject(decide::Decide),
     /// Show open and recent operations, or one whole
     Operations(operations::Operations),
@@ -66,6 +71,7 @@ enum Command {
 
 /// The tenant that a command works on.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Tenant")]
 struct TenantChoice {
     /// Use an embedded sandbox tenant instead of a real one
     #[arg(long)]

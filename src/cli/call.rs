@@ -48,8 +48,10 @@ impl ClientHandler for Quiet {
 impl Call {
     /// Calls the tool through MCP itself, on a server in this process.
     pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
-        let arguments: JsonObject = serde_json::from_str(&self.arguments)
-            .map_err(|e| Exit::usage(format!("the arguments are not a JSON object: {e}")))?;
+        let arguments: JsonObject = serde_json::from_str(&self.arguments).map_err(|e| {
+            let like = r#"expected a JSON object in quotes, such as '{"query": "jane@example.com"}'"#;
+            Exit::usage(format!("the tool's arguments cannot be read: {like}: {e}"))
+        })?;
         let wired = Wired::start(general, &self.tenant, self.read_only).await?;
         let answer = call(&wired, self.tool, arguments).await;
         wired.stop(GRACE).await;
@@ -65,6 +67,11 @@ async fn call(wired: &Wired, tool: String, arguments: JsonObject) -> Result<(Val
     let (ours, theirs) = tokio::io::duplex(PIPE);
     let serving = tokio::spawn(async move { server.serve(theirs).await });
     let client = Quiet.serve(ours).await.map_err(Exit::unavailable)?;
+    let offered = client.list_all_tools().await.map_err(Exit::unavailable)?;
+    if !offered.iter().any(|known| known.name == tool) {
+        let names: Vec<_> = offered.iter().map(|known| known.name.as_ref()).collect();
+        return Err(Exit::usage(format!("unknown tool; expected one of {}", names.join(", "))));
+    }
     let answer = client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await;
     serving.abort();
     match answer {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Exit, General, output, wiring};
+use crate::store::CaptureInfo;
 
 /// Captures listed.
 const LISTED: u32 = 100;
@@ -57,10 +58,19 @@ impl Captures {
                 if all.is_empty() {
                     return output::line("no captures yet");
                 }
-                all.iter().try_for_each(|c| {
-                    output::line(format!("{}  {:.0}  user {}  {}", c.id, c.taken_at, c.user_id, c.tenant))
-                })
+                let heads = ["CAPTURE", "TAKEN", "USER ID", "OPERATION", "TENANT"];
+                output::table(heads, &all.iter().map(row).collect::<Vec<_>>())
             }
         }
     }
+}
+
+fn row(capture: &CaptureInfo) -> [String; 5] {
+    [
+        capture.id.to_string(),
+        format!("{:.0}", capture.taken_at),
+        capture.user_id.to_string(),
+        capture.operation.to_string(),
+        capture.tenant.clone(),
+    ]
 }

@@ -8,6 +8,7 @@ use std::{io::IsTerminal, path::PathBuf};
 
 use clap::Args;
 use secrecy::ExposeSecret;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,10 +40,14 @@ impl Demo {
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let person = if self.exit || !terminal { Person::Scripted } else { Person::AtTheTerminal };
         let stage = Stage::set(self.users, person).await?;
-        let toured = tour::take(&stage).await;
-        let ended = match toured {
-            Ok(()) if terminal && !self.exit => keep_serving(general, &stage).await,
-            other => other,
+        let ended = tokio::select! {
+            toured = tour::take(&stage) => toured.map(|()| true),
+            // Who leaves early leaves nothing behind either.
+            () = serve::shutdown_signal() => Ok(false),
+        };
+        let ended = match ended {
+            Ok(true) if terminal && !self.exit => keep_serving(general, &stage).await,
+            other => other.map(drop),
         };
         stage.clear().await;
         ended
@@ -54,29 +59,7 @@ async fn keep_serving(general: &General, stage: &Stage) -> Result<(), Exit> {
     let (token, _) = http::ensure_token(&stage.state_dir).map_err(Exit::unavailable)?;
     let options = HttpOptions::new(token.clone(), wiring::HTTP_CALLER);
     let bound = http::bind("127.0.0.1:0", &options).await.map_err(Exit::unavailable)?;
-    let url = format!("{}/mcp", bound.local_url());
-    let token = token.expose_secret();
-    line("")?;
-    line(styled(BOLD, "Your turn: point a client at this server (Ctrl-C ends it)"))?;
-    line(format!("  URL    {}", styled(ACCENT, &url)))?;
-    line(format!("  token  {}", styled(ACCENT, token)))?;
-    line("")?;
-    line(styled(DIM, "Claude Code:"))?;
-    line(format!("  claude mcp add --transport http zia-demo {url} -H \"Authorization: Bearer {}\"", token))?;
-    line(styled(
-        DIM,
-        "Cursor (~/.cursor/mcp.json); VS Code takes the same under \"servers\" with \"type\": \"http\":",
-    ))?;
-    line(format!(
-        "  {{\"mcpServers\":{{\"zia-demo\":{{\"url\":\"{url}\",\"headers\":{{\"Authorization\":\"Bearer {}\"}}}}}}}}",
-        token
-    ))?;
-    line(styled(DIM, "Claude Desktop, over stdio, on a sandbox tenant of its own:"))?;
-    let binary = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("zia-mcp"));
-    line(format!(
-        "  {{\"mcpServers\":{{\"zia-demo\":{{\"command\":{},\"args\":[\"serve\",\"--sandbox\"]}}}}}}",
-        serde_json::Value::from(binary.display().to_string())
-    ))?;
+    settings(&format!("{}/mcp", bound.local_url()), token.expose_secret())?;
     let _log = wiring::telemetry(general, None)?;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -89,4 +72,39 @@ async fn keep_serving(general: &General, stage: &Stage) -> Result<(), Exit> {
     let lifecycle = stage.lifecycle.clone();
     let ready = move || serve::readiness(lifecycle.clone());
     bound.serve(server, ready, shutdown).await.map_err(Exit::unavailable)
+}
+
+/// Client settings to paste.
+fn settings(url: &str, token: &str) -> Result<(), Exit> {
+    let bearer = format!("Bearer {token}");
+    let remote = json!({"url": url, "headers": {"Authorization": bearer}});
+    let typed = json!({"type": "http", "url": url, "headers": {"Authorization": bearer}});
+    let binary = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("zia-mcp"));
+    let local = json!({"command": binary.display().to_string(), "args": ["serve", "--sandbox"]});
+    line("")?;
+    line(styled(BOLD, "Your turn: this tenant stays up until Ctrl-C, at"))?;
+    line(format!("  {}", styled(ACCENT, url)))?;
+    line(styled(
+        DIM,
+        "Over HTTP a delete waits for an approval out of band, which this release does not have yet;",
+    ))?;
+    line(styled(DIM, "the last setting below shows the form, over stdio, on a sandbox tenant of its own."))?;
+    block(
+        "Claude Code",
+        format!("claude mcp add --transport http zia-demo {url} -H \"Authorization: {bearer}\""),
+    )?;
+    block("Cursor, ~/.cursor/mcp.json", pretty(&json!({"mcpServers": {"zia-demo": remote}})))?;
+    block("VS Code, .vscode/mcp.json", pretty(&json!({"servers": {"zia-demo": typed}})))?;
+    block("Claude Desktop, claude_desktop_config.json", pretty(&json!({"mcpServers": {"zia-demo": local}})))?;
+    line("")
+}
+
+fn block(client: &str, text: String) -> Result<(), Exit> {
+    line("")?;
+    line(styled(BOLD, client))?;
+    line(text)
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
 }

@@ -6,10 +6,11 @@ use clap::Args;
 
 use super::{
     Exit, General, TenantChoice,
-    output::{BAD, DIM, GOOD, WARN, line, styled},
+    output::{BAD, DIM, GOOD, WARN, line, styled, wrapped},
     wiring::{self, Tenant},
 };
 use crate::{
+    config::Config,
     lifecycle::Failure,
     store::Store,
     zia::{ActivationStatus, Deadline, Error, Kind, Zia},
@@ -20,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Seconds of difference that make a clock worth a word (guardrails F34).
 const SKEW: i64 = 30;
+
+/// Columns before the text of a finding.
+const INDENT: usize = 27;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -37,28 +41,38 @@ enum Finding {
 impl Doctor {
     /// Checks everything that the server needs, says for each what to do; fails if anything is bad.
     pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
-        let config = wiring::config(general, self.tenant.sandbox);
-        let config = match config {
-            Ok(config) => {
-                show("settings", Finding::Good("read".into()))?;
-                config
-            }
+        let (config, tenant) = match self.settings(general).await {
+            Ok(read) => read,
             Err(exit) => {
-                show("settings", Finding::Bad(exit.to_string(), "mend the settings named above".into()))?;
+                show(
+                    "settings",
+                    Finding::Bad(exit.to_string(), "mend what is named here, then again".into()),
+                )?;
                 return Err(Exit::config("the settings cannot be used"));
             }
         };
-        let mut bad = 0;
-        bad += report("store and key", self.store(&config).await)?;
-        let tenant = Tenant::start(&config, &self.tenant).await?;
+        let from = if self.tenant.sandbox { "complete, for an embedded sandbox tenant" } else { "complete" };
+        show("settings", Finding::Good(from.into()))?;
+        let mut bad = report("store and key", self.store(&config).await)?;
         for (name, finding) in tenant_checks(&tenant.zia).await {
             bad += report(name, finding)?;
         }
         tenant.stop().await;
-        if bad == 0 { Ok(()) } else { Err(Exit::unavailable(format!("{bad} of the checks failed"))) }
+        match bad {
+            0 => line(styled(DIM, "the server can do its work: add it to your client")),
+            1 => Err(Exit::unavailable("a check failed")),
+            _ => Err(Exit::unavailable(format!("{bad} checks failed"))),
+        }
     }
 
-    async fn store(&self, config: &crate::config::Config) -> Finding {
+    /// All settings, those of the tenant too.
+    async fn settings(&self, general: &General) -> Result<(Config, Tenant), Exit> {
+        let config = wiring::config(general, self.tenant.sandbox)?;
+        let tenant = Tenant::start(&config, &self.tenant).await?;
+        Ok((config, tenant))
+    }
+
+    async fn store(&self, config: &Config) -> Finding {
         let settings = wiring::store_settings(config);
         let opened = async {
             let store = Store::open(&settings, wiring::clock()).await?;
@@ -170,6 +184,12 @@ fn show(name: &str, finding: Finding) -> Result<(), Exit> {
         Finding::Look(text, next) => (styled(WARN, "look"), text, Some(next)),
         Finding::Bad(text, next) => (styled(BAD, "bad "), text, Some(next)),
     };
-    line(format!("{mark}  {name:<20} {text}"))?;
-    next.into_iter().try_for_each(|n| line(styled(DIM, format!("      {:<20} {n}", ""))))
+    let mut name = name;
+    let mut mark = mark;
+    for text in wrapped(&text, INDENT) {
+        line(format!("{mark}  {name:<20} {text}"))?;
+        (name, mark) = ("", "    ".into());
+    }
+    let next = next.iter().flat_map(|next| wrapped(&format!("→ {next}"), INDENT));
+    next.into_iter().try_for_each(|text| line(styled(DIM, format!("{:<INDENT$}{text}", ""))))
 }

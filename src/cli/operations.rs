@@ -33,22 +33,19 @@ impl Operations {
         if lines.is_empty() {
             return output::line("no operations yet");
         }
-        lines.iter().try_for_each(|l| output::line(row(l)))
+        let heads = ["OPERATION", "TOOL", "OUTCOME", "USER", "ASKED BY", "OPEN UNTIL"];
+        output::table(heads, &lines.iter().map(row).collect::<Vec<_>>())
     }
 }
 
-fn row(line: &OperationLine) -> String {
-    let outcome = serde_json::to_value(line.outcome)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    let until = line.expires_at.map(|t| format!("  until {t:.0}")).unwrap_or_default();
-    let user = line.user.as_deref().map(shown).unwrap_or_else(|| "-".into());
-    format!(
-        "{}  {:<18} {:<18} {user}  by {}{until}",
-        line.operation_id,
-        line.tool,
-        outcome,
-        shown(&line.requested_by)
-    )
+fn row(line: &OperationLine) -> [String; 6] {
+    let outcome = serde_json::to_value(line.outcome).ok();
+    [
+        line.operation_id.to_string(),
+        line.tool.clone(),
+        outcome.as_ref().and_then(|o| o.as_str()).unwrap_or_default().to_owned(),
+        line.user.as_deref().map_or_else(|| "-".into(), shown),
+        shown(&line.requested_by),
+        line.expires_at.map(|t| format!("{t:.0}")).unwrap_or_default(),
+    ]
 }

@@ -13,6 +13,9 @@ pub(super) const WARN: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) const ACCENT: Style = AnsiColor::Cyan.on_default();
 
+/// Characters in a line, where lines are broken for people to read.
+pub(super) const WIDTH: usize = 100;
+
 /// Writes one line to stdout; colours are dropped where it is no terminal.
 ///
 /// # Errors
@@ -31,7 +34,67 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Exit> {
     line(text)
 }
 
+/// Text in lines of at most [`WIDTH`] characters less `taken`, broken between words.
+///
+/// Line breaks and the indent of a line are kept; a word that is longer stays whole.
+pub(super) fn wrapped(text: &str, taken: usize) -> Vec<String> {
+    text.lines().flat_map(|line| wrapped_line(line, WIDTH.saturating_sub(taken))).collect()
+}
+
+fn wrapped_line(line: &str, width: usize) -> Vec<String> {
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let mut lines = vec![indent.to_owned()];
+    for word in line.split_whitespace() {
+        let Some(last) = lines.last_mut() else { break };
+        if last.trim().is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() <= width {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(format!("{indent}{word}"));
+        }
+    }
+    lines
+}
+
+/// Writes rows in columns as wide as their widest cell, under dimmed heads.
+///
+/// # Errors
+/// If nobody reads stdout any more.
+pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> Result<(), Exit> {
+    let heads = heads.map(str::to_owned);
+    let mut widths = [0; N];
+    for row in std::iter::once(&heads).chain(rows) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let joined = |row: &[String; N]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    line(styled(DIM, joined(&heads)))?;
+    rows.iter().try_for_each(|row| line(joined(row)))
+}
+
 /// Text in a style.
 pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_and_keep_their_indent() {
+        let words = "word ".repeat(40);
+        let lines = wrapped(&format!("head\n  {words}"), 40);
+        assert_eq!(lines[0], "head");
+        assert!(lines[1..].iter().all(|l| l.starts_with("  word") && l.chars().count() <= 60));
+        assert_eq!(lines.join(" ").split_whitespace().count(), 41);
+        let long = "x".repeat(200);
+        assert_eq!(wrapped(&long, 0), [long]);
+    }
 }

@@ -1,6 +1,7 @@
 //! `zia-mcp serve`
 
 use std::{
+    io::{IsTerminal, Write},
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -26,6 +27,10 @@ const STDIO_GRACE: Duration = Duration::from_secs(10);
 
 /// The same over HTTP, counted from the signal.
 const HTTP_GRACE: Duration = Duration::from_secs(4);
+
+/// What a person sees who starts the server at a terminal.
+const BY_HAND: &str =
+    "ready: a client starts this by itself and speaks MCP over stdin and stdout; Ctrl-C ends it";
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -86,6 +91,10 @@ impl Serve {
 }
 
 async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Exit> {
+    if std::io::stdin().is_terminal() {
+        // Without a stderr there is nobody to tell.
+        let _ = writeln!(anstream::stderr(), "{BY_HAND}");
+    }
     let server = server(wired, Channel::Stdio, shutdown.clone())?;
     stdio::serve(server, tokio::io::stdin(), tokio::io::stdout(), shutdown).await.map_err(Exit::unavailable)
 }

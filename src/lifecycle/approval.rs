@@ -22,6 +22,13 @@ use crate::{
 /// What a person types to publish other administrators' changes.
 pub(crate) const PUBLISH: &str = "activate";
 
+const MISTYPED: &str = "the text that was typed did not match; nothing was sent";
+const CLOSED: &str = "the form was closed without an answer; nothing was sent";
+const SILENT: &str = "nobody answered in the client; nothing was sent";
+
+/// Notes on answers that decided nothing; they say nothing of an operation that was approved later.
+const NOT_GIVEN: [&str; 3] = [MISTYPED, CLOSED, SILENT];
+
 /// A question for the person at the client.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -79,29 +86,13 @@ impl Lifecycle {
                 self.approve(actor, operation, details).await
             }
             Answer::Declined => {
+                details.notes.clear();
                 details.note("the person declined; nothing was sent");
                 self.step(&operation, State::Declined, &details, "approval.declined").await.map(drop)
             }
-            Answer::Accepted(_) => {
-                self.still_waiting(
-                    &operation,
-                    details,
-                    "the text that was typed did not match; nothing was sent",
-                )
-                .await
-            }
-            Answer::Cancelled => {
-                self.still_waiting(
-                    &operation,
-                    details,
-                    "the form was closed without an answer; nothing was sent",
-                )
-                .await
-            }
-            Answer::Silent => {
-                self.still_waiting(&operation, details, "nobody answered in the client; nothing was sent")
-                    .await
-            }
+            Answer::Accepted(_) => self.still_waiting(&operation, details, MISTYPED).await,
+            Answer::Cancelled => self.still_waiting(&operation, details, CLOSED).await,
+            Answer::Silent => self.still_waiting(&operation, details, SILENT).await,
         }
     }
 
@@ -125,6 +116,7 @@ impl Lifecycle {
         let by = format!("the person at {}", shown(&actor.client));
         let given = Approval { by: by.clone(), channel: "client".into(), at: self.clock.now() };
         details.approval = Some(given);
+        details.notes.retain(|n| !NOT_GIVEN.contains(&n.as_str()));
         details.owner = self.store.presence();
         let digest = approved_digest(&operation, &details);
         let approval = store::Approval { by, channel: "client".into(), digest };

@@ -87,12 +87,19 @@ impl Lifecycle {
         if open.state.is_ended() {
             return Ok(());
         }
-        let failure = Failure::new(
-            Code::Conflict,
-            "another operation on this user is in progress",
-            "wait for it to end, then call again",
-        );
-        Err(if open.actor.caller == actor.caller { failure.of(&open.id) } else { failure })
+        let said = "another operation on this user is in progress";
+        if open.actor.caller != actor.caller {
+            return Err(Failure::new(Code::Conflict, said, "wait for it to end, then call again"));
+        }
+        let next = if open.state == State::Awaiting {
+            format!(
+                "have it decided, call again with the same arguments to be asked again, or wait until {:.0}",
+                open.expires_at
+            )
+        } else {
+            "follow it with get_operation".into()
+        };
+        Err(Failure::new(Code::Conflict, said, next).of(&open.id))
     }
 
     async fn draft_deletion(

@@ -10,10 +10,37 @@ use serde_json::{Map, Value, json};
 pub(super) fn input<T: JsonSchema>() -> Arc<JsonObject> {
     let mut schema = generate::<T>();
     prune(&mut schema, &["$schema", "title", "format", "default"]);
+    without_null(&mut schema);
     let mut schema = object(schema);
     schema.entry("properties").or_insert_with(|| json!({}));
     schema.insert("additionalProperties".into(), false.into());
     Arc::new(schema)
+}
+
+/// Writes an optional argument as its plain type: it is left out, not null.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.values_mut().for_each(without_null);
+            let only = |list: &mut Vec<Value>, null: &Value| {
+                list.retain(|v| v != null);
+                if list.len() == 1 { list.pop() } else { None }
+            };
+            if let Some(Value::Array(types)) = map.get_mut("type")
+                && let Some(one) = only(types, &json!("null"))
+            {
+                map.insert("type".into(), one);
+            }
+            if let Some(Value::Array(variants)) = map.get_mut("anyOf")
+                && let Some(Value::Object(one)) = only(variants, &json!({"type": "null"}))
+            {
+                map.remove("anyOf");
+                map.extend(one);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 /// The schema of a tool's result, whole: the result's fields, or `error` (contract §3).

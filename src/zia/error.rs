@@ -135,9 +135,13 @@ impl fmt::Display for Error {
         if self.landed == Landed::Unknown {
             f.write_str("; the change may have been applied")?;
         }
-        let plural = if self.attempts == 1 { "" } else { "s" };
         let seconds = self.elapsed.as_secs_f64();
-        write!(f, " ({}, {} attempt{plural} in {seconds:.1} s", self.endpoint, self.attempts)?;
+        match self.attempts {
+            // The sign-in, which is not counted, failed before the call was sent.
+            0 => write!(f, " ({}, {seconds:.1} s", self.endpoint)?,
+            1 => write!(f, " ({}, 1 attempt in {seconds:.1} s", self.endpoint)?,
+            many => write!(f, " ({}, {many} attempts in {seconds:.1} s", self.endpoint)?,
+        }
         if let Some(phase) = self.phase {
             write!(f, ", while {}", phase.as_str())?;
         }

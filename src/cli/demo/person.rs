@@ -13,7 +13,7 @@ use rmcp::{
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::cli::output::{ACCENT, BOLD, DIM, WARN, line, styled};
+use crate::cli::output::{ACCENT, BOLD, DIM, WARN, WIDTH, line, styled, wrapped};
 
 /// Who answers the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +71,7 @@ impl Client {
                 typed
             }
             Person::AtTheTerminal => {
-                say(format!(
-                    "  {} {}",
-                    styled(WARN, "your answer"),
-                    styled(DIM, "(an empty line declines):")
-                ));
+                say(format!("  {} {}", styled(WARN, "you type"), styled(DIM, "(an empty line declines):")));
                 let mut text = String::new();
                 let read = BufReader::new(tokio::io::stdin()).read_line(&mut text).await;
                 read.ok().filter(|_| !text.trim().is_empty()).map(|_| text.trim().to_owned())
@@ -86,17 +82,12 @@ impl Client {
 
 /// The question in a frame, as a client draws a form.
 fn show(message: &str) {
-    say(format!(
-        "  {}",
-        styled(ACCENT, "┌─ the client asks the person ──────────────────────────────────────")
-    ));
-    for text in message.lines() {
+    const HEAD: &str = "─ the client asks the person ";
+    say(format!("  {}", styled(ACCENT, format!("┌{HEAD:─<width$}", width = WIDTH - 3))));
+    for text in wrapped(message, 4) {
         say(format!("  {} {}", styled(ACCENT, "│"), styled(BOLD, text)));
     }
-    say(format!(
-        "  {}",
-        styled(ACCENT, "└───────────────────────────────────────────────────────────────────")
-    ));
+    say(format!("  {}", styled(ACCENT, format!("└{:─<width$}", "", width = WIDTH - 3))));
 }
 
 /// A line for the reader; without a reader the tour goes on.

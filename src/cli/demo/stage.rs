@@ -1,6 +1,6 @@
 //! What the tour stands on: a sandbox tenant, a store of its own, a server and a client.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use rmcp::{RoleClient, ServiceExt, model::CallToolRequestParams, service::RunningService};
 use serde_json::Value;
@@ -20,6 +20,12 @@ use crate::{
 
 /// Bytes between client and server in this process.
 const PIPE: usize = 64 * 1024;
+
+/// How long a person who reads the question for the first time may take.
+const READING: Duration = Duration::from_secs(600);
+
+/// How long the client may take to leave.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// The stage of the tour.
 pub(super) struct Stage {
@@ -41,7 +47,8 @@ impl Stage {
         let settings = store::Settings { state_dir: state_dir.clone(), key_file: None };
         let store = Store::open(&settings, wiring::clock()).await.map_err(Exit::unavailable)?;
         let zia = Zia::new(wiring::sandbox_settings(&tenant)?, wiring::clock()).map_err(Exit::config)?;
-        let lifecycle = Lifecycle::new(zia, store, Settings::default(), wiring::clock());
+        let lifecycle =
+            Lifecycle::new(zia, store, Settings { ask: READING, ..Settings::default() }, wiring::clock());
         let server = Server::new(lifecycle.clone(), Channel::Stdio, CancellationToken::new());
         let server = server.map_err(|e| Exit::unavailable(e.message))?;
         let (ours, theirs) = tokio::io::duplex(PIPE);
@@ -76,8 +83,8 @@ impl Stage {
     }
 
     pub(super) async fn clear(self) {
-        // The client leaves first; how it leaves is of no interest here.
-        let _ = self.client.cancel().await;
+        // The client leaves first; how it leaves, even in the middle of a question, is of no interest here.
+        let _ = tokio::time::timeout(LEAVING, self.client.cancel()).await;
         self.lifecycle.sign_out().await;
         self.tenant.shutdown().await;
     }

@@ -10,7 +10,7 @@ use super::stage::Stage;
 use crate::{
     cli::{
         Exit,
-        output::{ACCENT, BAD, BOLD, DIM, GOOD, line, styled},
+        output::{ACCENT, BAD, BOLD, DIM, GOOD, WIDTH, line, styled, wrapped},
     },
     model::shown,
 };
@@ -33,16 +33,13 @@ struct Step {
 /// Walks through the tour; fails if a step does not answer as it should.
 pub(super) async fn take(stage: &Stage) -> Result<(), Exit> {
     line(styled(BOLD, "zia-mcp: a tour on the sandbox tenant"))?;
-    line(styled(
-        DIM,
-        format!(
-            "a ZIA tenant in a box at {}, with ZIA's staging, limits and traps; nothing leaves this machine",
-            stage.tenant.base_url()
-        ),
-    ))?;
+    let place = stage.tenant.base_url();
+    line(styled(DIM, format!("a ZIA tenant in a box at {place}, with ZIA's staging, limits and traps")))?;
+    line(styled(DIM, "nothing leaves this machine"))?;
     let (department, group) = offered(stage).await?;
-    let administrator =
-        stage.tenant.users().into_iter().find(|u| u.admin_user).map(|u| u.email).unwrap_or_default();
+    let own = &stage.tenant.settings().username;
+    let administrator = stage.tenant.users().into_iter().find(|u| u.admin_user && u.email != *own);
+    let administrator = administrator.map(|u| u.email).unwrap_or_default();
     *stage.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(EMAIL.to_owned());
     let steps = steps(&department, &group, &administrator);
     let count = steps.len();
@@ -60,7 +57,7 @@ async fn offered(stage: &Stage) -> Result<(String, String), Exit> {
         let all: Vec<_> =
             list["items"].as_array().into_iter().flatten().filter_map(|i| i["name"].as_str()).collect();
         // The sandbox has names twice on purpose; the tour takes one that is there once.
-        let once = all.iter().find(|n| all.iter().filter(|m| m == n).count() == 1);
+        let once = all.iter().find(|n| !n.contains("Admin") && all.iter().filter(|m| m == n).count() == 1);
         names.push(once.map(|n| (*n).to_owned()).unwrap_or_default());
     }
     let group = names.pop().unwrap_or_default();
@@ -103,7 +100,7 @@ fn steps(department: &str, group: &str, administrator: &str) -> Vec<Step> {
         },
         Step {
             title: "An administrator is to go",
-            why: "administrators, synchronised users and the server's own account are protected",
+            why: "administrators and synchronised users are protected",
             tool: "deprovision_user",
             arguments: json!({"user": administrator}),
             shows: refused,
@@ -123,7 +120,7 @@ fn steps(department: &str, group: &str, administrator: &str) -> Vec<Step> {
             title: "Ask again",
             why: "asking twice does nothing twice",
             tool: "deprovision_user",
-            arguments: json!({"user": EMAIL, "reason": "to be sure"}),
+            arguments: json!({"user": EMAIL, "reason": "the tour is over"}),
             shows: ended,
             holds: |a| !a["outcome"].is_null() || a["error"]["code"] == "CONFLICT",
         },
@@ -145,15 +142,23 @@ async fn walk(stage: &Stage, n: usize, count: usize, step: Step) -> Result<(), E
         styled(BOLD, format!("{n}/{count} {}", step.title)),
         styled(DIM, format!("— {}", step.why))
     ))?;
-    line(format!("  {} {} {}", styled(ACCENT, "▸"), styled(ACCENT, step.tool), step.arguments))?;
+    let mut lead = format!("  {} {}", styled(ACCENT, "▸"), styled(ACCENT, step.tool));
+    for text in arguments(&step.arguments, 5 + step.tool.len()) {
+        line(format!("{lead} {text}"))?;
+        lead = " ".repeat(4 + step.tool.len());
+    }
     let (before, began) = (stage.calls(), Instant::now());
     let (answer, is_error) = stage.call(step.tool, step.arguments).await?;
     let mark = if is_error { styled(BAD, "✕") } else { styled(GOOD, "✓") };
+    let seconds = began.elapsed().as_secs_f32();
     let mut lines = (step.shows)(&answer).into_iter();
     line(format!("  {mark} {}", lines.next().unwrap_or_default()))?;
     lines.try_for_each(|l| line(format!("    {l}")))?;
-    let seconds = began.elapsed().as_secs_f32();
-    line(styled(DIM, format!("    {} calls to ZIA, {seconds:.1} s", stage.calls() - before)))?;
+    let calls = match stage.calls() - before {
+        1 => "1 call".to_owned(),
+        n => format!("{n} calls"),
+    };
+    line(styled(DIM, format!("    {calls} to ZIA, {seconds:.1} s")))?;
     if (step.holds)(&answer) {
         Ok(())
     } else {
@@ -163,15 +168,38 @@ async fn walk(stage: &Stage, n: usize, count: usize, step: Step) -> Result<(), E
 
 fn close(stage: &Stage) -> Result<(), Exit> {
     let deletes = stage.tenant.counters().get("DELETE /users/{id}").copied().unwrap_or(0);
+    let saw = match deletes {
+        0 => "the tenant saw no delete, since nobody approved one.".to_owned(),
+        n => format!("the tenant saw {n} delete, after the approval; its before-image is kept, encrypted."),
+    };
     line("")?;
-    line(format!(
-        "{} the tenant saw {deletes} delete, after the approval; its before-image is kept, encrypted.",
-        styled(GOOD, "Done:")
-    ))?;
+    line(format!("{} {saw}", styled(GOOD, "Done:")))?;
     line(styled(
         DIM,
-        "Next: `zia-mcp doctor` checks your own tenant's settings; the README shows how to add the server to your client.",
+        "Next: README, \"Your tenant\" and \"Your client\"; `zia-mcp doctor` checks the settings.",
     ))
+}
+
+/// Arguments as JSON, in lines that are broken between fields.
+fn arguments(arguments: &Value, taken: usize) -> Vec<String> {
+    let fields: Vec<_> = arguments
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
+    let mut lines = vec!["{".to_owned()];
+    for (n, field) in fields.iter().enumerate() {
+        let end = if n + 1 == fields.len() { "}" } else { "," };
+        let Some(last) = lines.last_mut() else { break };
+        let room = WIDTH.saturating_sub(taken + last.chars().count() + field.chars().count() + 2);
+        match last.ends_with('{') {
+            true => last.push_str(&format!("{field}{end}")),
+            false if room > 0 => last.push_str(&format!(" {field}{end}")),
+            false => lines.push(format!(" {field}{end}")),
+        }
+    }
+    if fields.is_empty() { vec!["{}".into()] } else { lines }
 }
 
 fn text(value: &Value) -> String {
@@ -218,16 +246,20 @@ fn ended(answer: &Value) -> Vec<String> {
     lines.extend(field("capture", &answer["capture"]["id"]));
     lines.extend(field("approved by", &answer["approval"]["by"]));
     lines.extend(field("initial password", &answer["initial_password"]["delivery"]));
-    lines.extend(answer["notes"].as_array().into_iter().flatten().map(|n| format!("note: {}", text(n))));
+    let notes = answer["notes"].as_array().into_iter().flatten();
+    lines.extend(notes.flat_map(|n| wrapped(&format!("note: {}", text(n)), 4)));
     lines
 }
 
 fn refused(answer: &Value) -> Vec<String> {
     let error = &answer["error"];
-    vec![
-        format!("{}: {}", styled(BOLD, text(&error["code"])), text(&error["message"])),
-        format!("next: {}", text(&error["next"])),
-    ]
+    let (code, message) = (text(&error["code"]), text(&error["message"]));
+    let mut lines = wrapped(&format!("{code}: {message}"), 4);
+    if let Some(first) = lines.first_mut() {
+        *first = first.replacen(&code, &styled(BOLD, &code), 1);
+    }
+    lines.extend(wrapped(&format!("next: {}", text(&error["next"])), 4));
+    lines
 }
 
 fn status(answer: &Value) -> Vec<String> {
@@ -235,7 +267,7 @@ fn status(answer: &Value) -> Vec<String> {
         vec![format!("activation: {}   mode: {}", text(&answer["activation"]), text(&answer["mode"]))];
     let spent = |b: &&Value| b["remaining"] != b["limit"] && b["per"] == "hour";
     lines.extend(answer["budget"].as_array().into_iter().flatten().filter(spent).map(|b| {
-        format!("{:<24} {:>4} of {:>4} left this hour", text(&b["endpoint"]), b["remaining"], b["limit"])
+        format!("{:<26} {:>4} of {:>4} left this hour", text(&b["endpoint"]), b["remaining"], b["limit"])
     }));
     lines
 }

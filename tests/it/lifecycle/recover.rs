@@ -106,9 +106,7 @@ async fn an_approved_delete_that_was_not_sent_is_never_sent_by_the_next_server_u
     let bench = Bench::new().await;
     let (user, email) = plain(&bench);
     let hang = Fault::Hang { applied: false }.on(Endpoint::GetUser);
-    let id =
-        killed_at(&bench, FaultRule::from(hang).after(1), leaves, bench.tenant.arrived(Endpoint::GetUser, 2))
-            .await;
+    let id = killed_at(&bench, hang.after(1), leaves, bench.tenant.arrived(Endpoint::GetUser, 2)).await;
     let next = bench.beside(Plan::default()).await;
     next.lifecycle.recover().await.unwrap();
     let failure = next.lifecycle.wait(&id, INTERACTIVE).await.unwrap_err();

@@ -1,0 +1,53 @@
+//! The figures of the README, measured on the binary itself.
+//!
+//! `cargo bench --bench figures` prints every table; words after `--` choose among `startup`,
+//! `memory`, `calls` and `lists`. The binary is driven as a client drives it, by raw JSON-RPC, and
+//! its tenant is a sandbox in a process of its own. Each figure stands beside the aim and beside a
+//! floor measured in the same run, since machines differ and are noisy.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark ends at the first surprise, and prints"
+)]
+
+mod calls;
+mod http;
+mod lists;
+mod memory;
+mod messages;
+mod server;
+mod startup;
+mod stats;
+mod stdio;
+mod table;
+
+/// A table: its name, and what prints it.
+type Table = (&'static str, fn());
+
+const TABLES: [Table; 4] = [
+    ("startup", startup::print),
+    ("memory", memory::print),
+    ("calls", calls::print),
+    ("lists", lists::print),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Only `cargo bench` says so; `cargo test --all-targets` and nextest start benchmarks too.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return;
+    }
+    let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
+    let is_known = |wanted: &&&str| TABLES.iter().any(|(name, _)| name == *wanted);
+    if let Some(unknown) = wanted.iter().find(|name| !is_known(name)) {
+        panic!("no table {unknown}; there are startup, memory, calls and lists");
+    }
+    for (name, print) in TABLES {
+        if wanted.is_empty() || wanted.contains(&name) {
+            print();
+        }
+    }
+}
