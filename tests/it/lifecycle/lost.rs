@@ -1,9 +1,10 @@
 //! Replies that are lost: settled by reading, never by sending again in the dark (F16–F25, I10).
 
 use futures::future::join_all;
+use serde_json::json;
 use zia_mcp::{
     lifecycle::{ActivationState, Outcome, Report, Subject},
-    sandbox::{Endpoint, Fault},
+    sandbox::{Endpoint, Fault, NamedId},
 };
 
 use super::{deleted, found, newcomer, plain, provisioned};
@@ -122,7 +123,11 @@ async fn a_lost_create_that_somebody_else_overtook_is_not_adopted() {
     let bench = impatient(&Fault::Hang { applied: false }, Endpoint::CreateUser).await;
     let begun = bench.lifecycle.provision(crate::support::local(), newcomer(NORA)).await.unwrap();
     bench.tenant.arrived(Endpoint::CreateUser, 1).await;
-    let other = serde_json::json!({"name": "Faster", "email": NORA, "groups": []});
+    // The same but for the name.
+    let id = |of: Vec<NamedId>, name: &str| of.into_iter().find(|u| u.name == name).unwrap().id;
+    let groups = ["Engineering", "Sales"].map(|name| json!({"id": id(bench.tenant.groups(), name)}));
+    let department = json!({"id": id(bench.tenant.departments(), "Finance")});
+    let other = json!({"name": "Faster", "email": NORA, "groups": groups, "department": department});
     bench.tenant.other_admin().create_user(&other, false).unwrap();
     let report = bench.lifecycle.wait(&begun.operation, zia_mcp::lifecycle::INTERACTIVE).await.unwrap();
     assert_eq!(report.outcome, Outcome::Failed, "{report:?}");
