@@ -62,9 +62,11 @@ impl Lifecycle {
             }
             State::Verified | State::Activating => {
                 let why = "applied and verified; the server stopped before activation was confirmed; ZIA may have \
-                           published it by itself; `activate` confirms it";
+                           published it by itself";
                 details.activation = Some(Activation::with(ActivationState::Pending, why));
-                self.step(&operation, State::NotActive, &details, "activation.interrupted").await.map(drop)
+                let waiting =
+                    self.step(&operation, State::NotActive, &details, "activation.interrupted").await;
+                waiting.map(|waiting| self.resume_activation(waiting, &details))
             }
             _ => Ok(()),
         };
@@ -73,6 +75,17 @@ impl Lifecycle {
             Err(Failure { code: Code::Conflict, .. }) => Ok(()),
             other => other,
         }
+    }
+
+    /// Activates again what was verified: an activation can be repeated (guardrails K10, K11).
+    ///
+    /// One that would publish others' changes too is left to `activate`, which asks.
+    fn resume_activation(&self, waiting: Operation, details: &Details) {
+        if details.foreign {
+            return;
+        }
+        let this = self.clone();
+        self.in_background(waiting.id.clone(), async move { this.activate_after(waiting).await });
     }
 
     /// Settles an unknown write in the background, by reading only.
