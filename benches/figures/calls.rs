@@ -23,13 +23,14 @@ pub(crate) fn print() {
         &format!("`find_user` from the index ({CALLS} calls each)"),
         &["transport", "at once", "50 %", "95 %", "99 %", "calls/s", "aim", "rate / floor"],
     );
-    let tenant = Tenant::start();
-    let email = over_stdio(&tenant);
-    over_http(&tenant, &email);
+    let email = over_stdio();
+    over_http(&email);
 }
 
-fn over_stdio(tenant: &Tenant) -> String {
-    let state = state();
+// A tenant for each server: its limits count the lists of all.
+
+fn over_stdio() -> String {
+    let (tenant, state) = (Tenant::start(), state());
     let mut client = Client::start(tenant.serve(state.path()), Era::Sessions);
     let email = some_email(&mut client, Era::Sessions);
     let floor = [1, 8, 32].map(|at_once| {
@@ -39,6 +40,7 @@ fn over_stdio(tenant: &Tenant) -> String {
         figure.rate
     });
     for era in Era::BOTH {
+        let tenant = Tenant::start();
         let mut client = Client::start(tenant.serve(state.path()), era);
         warm_up(&mut client, era, &email);
         for (at_once, floor) in [1, 8, 32].into_iter().zip(floor) {
@@ -49,8 +51,9 @@ fn over_stdio(tenant: &Tenant) -> String {
     email
 }
 
-fn over_http(tenant: &Tenant, email: &str) {
-    let server = HttpServer::start(tenant);
+fn over_http(email: &str) {
+    let tenant = Tenant::start();
+    let server = HttpServer::start(&tenant);
     let run = |connections: usize, load: &Load| {
         let each = CALLS / connections as u64;
         Figure::new(each * connections as u64, http::run(&server.address, connections, each, load))

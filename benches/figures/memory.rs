@@ -26,6 +26,8 @@ pub(crate) fn print() {
     client.load(CALLS, 1, |id| calls::find(Era::Sessions, id, &email), calls::PROOF);
     show("stdio, after the calls", resident(&client.process), "", idle);
 
+    // Another tenant: its limits count the lists of all servers.
+    let tenant = Tenant::start();
     let server = HttpServer::start(&tenant);
     let warm = Load::Floor;
     http::run(&server.address, 1, 1, &warm);

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Value, json, value::RawValue};
-use tokio::time::Instant;
+use tokio::{sync::MutexGuard, time::Instant};
 
 use super::{
     Directory, names,
@@ -123,6 +123,13 @@ impl Directory {
             UserRef::Id(id) => self.shared.users.by_id(*id),
             UserRef::Email(email) => self.shared.users.by_email(&email.folded()),
         }
+    }
+
+    /// Waits until no other caller reads a list from ZIA, and keeps them waiting in turn.
+    ///
+    /// Whoever waited should look at what is [`recent`](Self::recent) again.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.shared.listing.lock().await
     }
 
     /// Takes note of a user that we wrote.

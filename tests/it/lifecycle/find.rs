@@ -236,3 +236,17 @@ async fn searches_at_the_same_time_share_one_list() {
     assert!(all.iter().all(|f| f.users.len() == all[0].users.len() && f.complete));
     assert_eq!(bench.calls("GET /users"), 1);
 }
+
+#[tokio::test]
+async fn one_address_asked_for_by_many_at_once_is_listed_once() {
+    let bench = Bench::new().await;
+    let email = plain_at(&bench, 0).email;
+    let alone = {
+        let bench = Bench::new().await;
+        assert_eq!(found(&bench, &email).await.matched, Match::Exact);
+        bench.calls("GET /users")
+    };
+    let all = futures::future::join_all((0..32).map(|_| found(&bench, &email))).await;
+    assert!(all.iter().all(|found| found.matched == Match::Exact && found.users.len() == 1));
+    assert_eq!((alone, bench.calls("GET /users")), (1, 1));
+}
