@@ -8,10 +8,17 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 
 /// Locks by name; a lock that nobody holds or waits for is forgotten.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct KeyedLocks {
     /// Plain, since no await happens under it.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// Keys hold addresses, which no debug form shows.
+impl std::fmt::Debug for KeyedLocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyedLocks")
+    }
 }
 
 impl KeyedLocks {
