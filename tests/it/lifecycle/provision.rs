@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use zia_mcp::{
     lifecycle::{ActivationState, Code, Outcome, Policy, ProvisionUser, Settings, Subject, Tier},
-    sandbox::Endpoint,
+    sandbox::{Endpoint, Fault},
 };
 
 use super::{answer, newcomer, provisioned, yes};
@@ -146,6 +146,8 @@ async fn a_name_of_127_emoji_arrives_whole() {
 #[tokio::test]
 async fn equal_requests_at_the_same_time_create_one_user() {
     let bench = Bench::new().await;
+    // Held back, so that the first is still under way when the last one asks.
+    bench.tenant.faults().switch_on(Fault::Delay { ms: 2_000 }.on(Endpoint::CreateUser));
     let all = join_all((0..20).map(|_| bench.lifecycle.provision(local(), newcomer(NORA)))).await;
     let operations: Vec<_> = all.into_iter().map(|begun| begun.unwrap().operation).collect();
     for id in &operations {
