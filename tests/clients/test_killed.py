@@ -56,3 +56,33 @@ async def test_what_a_living_server_carries_out_is_left_to_it(world):
         ended = await first.answer_to(lambda m: m.get("id") == call["id"] and "method" not in m)
         assert ended["result"]["structuredContent"]["outcome"] == "done", ended
     assert len(world.sandbox.deletes()) == 1
+
+
+async def one_life_cut_short(world, user, after):
+    """Deletes a user with a person's yes, and kills the server some time after the yes."""
+    async with raw_server(world, LEGACY, FORM) as server:
+        call = server.request("tools/call", {"name": "deprovision_user", "arguments": {"user": user}})
+        await server.send(call)
+        question = await server.answer_to(lambda m: m.get("method") == "elicitation/create")
+        answer = {"action": "accept", "content": {"confirm": user}}
+        await server.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
+        await asyncio.sleep(after)  # where the kill strikes is the point: any instant has to be safe
+        server.child.kill()
+        await server.child.wait()
+    return next(word for word in question["params"]["message"].split() if word.startswith("op_")).rstrip(";")
+
+
+async def test_wherever_a_server_is_killed_the_next_one_tells_the_truth(world):
+    """Twelve kills, from right after the yes to after the end."""
+    world.sandbox.control("PUT", "limits", {"policy": "off"})
+    plain = [u["email"] for u in world.sandbox.users() if not u["admin_user"] and not u["non_editable"] and "@" in u["email"]]
+    for turn, user in enumerate(plain[-12:]):
+        before = len(world.sandbox.deletes())
+        operation = await one_life_cut_short(world, user, after=turn * 0.004)
+        async with world.stdio_session("auto") as session:
+            ended = await session.call("get_operation", operation_id=operation, wait_seconds=45)
+            there = world.sandbox.user(user) is not None
+            outcome = ended.error["code"] if ended.is_error else ended.outcome
+            assert outcome != "unknown", (turn, ended.structured)
+            assert (outcome in ("done", "applied_not_active")) == (not there), (turn, outcome, there)
+            assert len(world.sandbox.deletes()) - before <= 1, (turn, outcome)
