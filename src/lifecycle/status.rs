@@ -17,6 +17,9 @@ use crate::{
     zia::{ActivationStatus, BudgetLine},
 };
 
+/// Seconds of difference that make a clock worth a word (guardrails F34).
+const SKEW: u64 = 30;
+
 /// The most operations listed.
 const LISTED: u32 = 100;
 
@@ -134,6 +137,18 @@ impl Lifecycle {
             warnings.push(
                 "staged changes of other administrators wait; they go live with the next activation".into(),
             );
+        }
+        if self.zia.is_read_only() {
+            warnings.push(
+                "ZIA is in read-only maintenance: reading works, writes are refused until it ends".into(),
+            );
+        }
+        if let Some(ahead) = self.zia.clock_ahead_seconds().filter(|s| s.unsigned_abs() > SKEW) {
+            let side = if ahead > 0 { "ahead of" } else { "behind" };
+            warnings.push(format!(
+                "this machine's clock is {} s {side} ZIA's; sign-in fails from two hours of difference on",
+                ahead.unsigned_abs()
+            ));
         }
         Ok(warnings)
     }

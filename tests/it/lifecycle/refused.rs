@@ -126,3 +126,15 @@ async fn a_status_that_cannot_be_read_stops_a_write_before_it_is_sent() {
     assert!(bench.tenant.user(id).is_some());
     assert_eq!(bench.writes(), 0);
 }
+
+#[tokio::test]
+async fn the_status_warns_of_maintenance_and_of_a_wrong_clock() {
+    let bench = Bench::new().await;
+    assert!(bench.lifecycle.tenant_status(&local()).await.unwrap().warnings.is_empty());
+    bench.tenant.faults().switch_on(Fault::ReadOnly);
+    bench.tenant.faults().switch_on(Fault::ClockSkew { ms: -600_000 });
+    let warnings = bench.lifecycle.tenant_status(&local()).await.unwrap().warnings.join("\n");
+    assert!(warnings.contains("read-only") && warnings.contains("ahead of ZIA's"), "{warnings}");
+    bench.tenant.faults().clear();
+    assert!(bench.lifecycle.tenant_status(&local()).await.unwrap().warnings.is_empty());
+}
