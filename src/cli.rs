@@ -92,7 +92,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(&self.general).await,
             Command::Sandbox(sandbox) => sandbox.run(&self.general).await,
             Command::Call(call) => call.run(&self.general).await,
-            Command::Approve(decide) | Command::Reject(decide) => decide.run(),
+            Command::Approve(decide) | Command::Reject(decide) => decide.run(&self.general).await,
             Command::Operations(operations) => operations.run(&self.general).await,
             Command::Captures(captures) => captures.run(&self.general).await,
             Command::Doctor(doctor) => doctor.run(&self.general).await,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Exit;
+use super::{Exit, General, wiring};
 
 #[derive(Debug, Args)]
 pub(super) struct Decide {
@@ -13,8 +13,9 @@ pub(super) struct Decide {
 
 impl Decide {
     /// Refuses: this release enrols no approvers, so nobody can prove who they are here.
-    pub(super) fn run(&self) -> Result<(), Exit> {
-        if self.operation.parse::<crate::model::OperationId>().is_err() {
+    pub(super) async fn run(&self, general: &General) -> Result<(), Exit> {
+        let records = wiring::records(general).await?;
+        if !records.is_waiting(&self.operation).await.map_err(Exit::unavailable)? {
             return Err(Exit::no_input("there is no such open operation"));
         }
         Err(Exit::unavailable(

@@ -158,9 +158,11 @@ def test_nobody_decides_without_a_terminal(world, decision, typed):
     assert world.sandbox.writes() == []
 
 
-def test_deciding_on_an_operation_that_does_not_exist_is_66_or_refused_for_the_terminal(world):
-    ran = world.run("approve", "op_" + "0" * 32, within=20)
-    assert ran.returncode in (66, 69, 77), ran.returncode
+@pytest.mark.parametrize("name", ("op_" + "0" * 32, "x", "../store.db"))
+def test_deciding_on_an_operation_that_does_not_wait_is_66(world, name):
+    assert world.run("approve", name, within=20).returncode == 66
+    made = world.call("provision_user", **NEW)[1]["operation_id"]
+    assert world.run("reject", made, within=20).returncode == 66
 
 
 @pytest.mark.parametrize("arguments", ((), ("no-such-command",), ("serve", "--no-such-flag"), ("captures",), ("call",), ("sandbox", "--users", "x"), ("serve", "--behind-proxy")))
