@@ -35,6 +35,8 @@ use std::{
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+use details::Details;
+
 pub use approval::{Answer, Question};
 pub use begin::Begun;
 pub use deprovision::DeprovisionUser;
@@ -155,6 +157,12 @@ impl Lifecycle {
     /// Whether this process carries an operation out.
     fn runs_here(&self, id: &OperationId) -> bool {
         self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// Whether this process took an operation on.
+    fn is_own(&self, operation: &Operation) -> bool {
+        let owner = Details::of(operation).owner;
+        owner.is_some() && owner == self.store.presence()
     }
 
     /// Whether this or another process carries an operation out.

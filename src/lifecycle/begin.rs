@@ -59,6 +59,12 @@ impl Lifecycle {
         loop {
             let operation = self.load(id).await?;
             let running = self.is_running(&operation);
+            // Its task has ended and could not even record that.
+            let stuck = operation.state == State::Approved && self.is_own(&operation) && !self.runs_here(id);
+            // Read again: it may have ended between the two looks.
+            if stuck && self.load(id).await?.state == State::Approved {
+                return Err(stopped().of(id));
+            }
             // An unknown outcome that this process is reading ZIA for may yet be settled.
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
             if !moving || Instant::now() >= until {
@@ -184,6 +190,15 @@ impl Lifecycle {
         );
         Err(waiting.map(|o| o.expires_at).min().into_iter().fold(failure, Failure::retry_at))
     }
+}
+
+/// The store takes nothing any more, after the approval and before the send.
+fn stopped() -> Failure {
+    Failure::new(
+        Code::StoreUnavailable,
+        "the operation could not be recorded any further; nothing was sent",
+        "run `zia-mcp doctor`, free the store, then ask again",
+    )
 }
 
 pub(crate) fn no_such_operation() -> Failure {

@@ -1,5 +1,7 @@
 //! Taking up what an earlier process left behind.
 
+use jiff::SignedDuration;
+
 use super::{
     Lifecycle,
     details::Details,
@@ -11,6 +13,9 @@ use crate::{
     model::{Action, Operation, State},
     store::Which,
 };
+
+/// How long an approved operation may take until its task runs.
+const ABOUT_TO_START: SignedDuration = SignedDuration::from_secs(5);
 
 /// The most operations taken up at one start.
 const MOST: u32 = 1_000;
@@ -37,9 +42,11 @@ impl Lifecycle {
 
     /// Whether nobody carries an operation on; one of our own that stopped half-way is tried again.
     fn is_left(&self, operation: &Operation) -> bool {
-        let own = Details::of(operation).owner == self.store.presence();
+        let own = self.is_own(operation);
         // An approved one may be about to start; any later state is reached by a task that runs.
-        let given_up = own && operation.state != State::Approved && !self.runs_here(&operation.id);
+        let about_to = operation.state == State::Approved
+            && self.clock.now().duration_since(operation.updated_at) < ABOUT_TO_START;
+        let given_up = own && !about_to && !self.runs_here(&operation.id);
         given_up || !self.is_running(operation)
     }
 

@@ -40,6 +40,18 @@ async fn a_send_that_cannot_be_recorded_is_not_made() {
 }
 
 #[tokio::test]
+async fn a_store_that_takes_nothing_after_the_approval_is_told_and_nothing_is_sent() {
+    let bench = Bench::new().await;
+    bench
+        .raw_sql("CREATE TRIGGER full BEFORE UPDATE ON operations BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .await;
+    let failure = provisioned(&bench, newcomer(NORA)).await.unwrap_err();
+    assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}");
+    assert!(failure.operation_id.is_some());
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
 async fn a_user_who_cannot_be_captured_is_not_asked_about() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
