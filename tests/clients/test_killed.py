@@ -10,22 +10,33 @@ from support import DELETE, LEGACY
 FORM = {"elicitation": {}}
 
 
+async def approved_delete(server, user):
+    """Asks for a deletion and says yes; the ids of the call and of the operation."""
+    call = server.request("tools/call", {"name": "deprovision_user", "arguments": {"user": user}})
+    await server.send(call)
+    question = await server.answer_to(lambda m: m.get("method") == "elicitation/create")
+    answer = {"action": "accept", "content": {"confirm": user}}
+    await server.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
+    words = question["params"]["message"].split()
+    return call["id"], next(word for word in words if word.startswith("op_")).rstrip(";")
+
+
+async def delete_arrives(world):
+    async with asyncio.timeout(20):
+        while not world.sandbox.deletes():
+            await asyncio.sleep(0.02)
+
+
 async def killed_during(world, fault, **parameters):
     """Kills a server with SIGKILL once the tenant has seen its DELETE; the operation's id."""
     world.sandbox.fault(fault, endpoint=DELETE, **parameters)
     async with raw_server(world, LEGACY, FORM) as server:
-        call = server.request("tools/call", {"name": "deprovision_user", "arguments": {"user": PERSON}})
-        await server.send(call)
-        question = await server.answer_to(lambda m: m.get("method") == "elicitation/create")
-        answer = {"action": "accept", "content": {"confirm": PERSON}}
-        await server.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
-        async with asyncio.timeout(20):
-            while not world.sandbox.deletes():
-                await asyncio.sleep(0.02)
+        _, operation = await approved_delete(server, PERSON)
+        await delete_arrives(world)
         server.child.kill()
         await server.child.wait()
     world.sandbox.mend()
-    return next(word for word in question["params"]["message"].split() if word.startswith("op_")).rstrip(";")
+    return operation
 
 
 @pytest.mark.parametrize("fault, outcome", [("hang", "done"), ("hang_unapplied", "failed")])
@@ -42,18 +53,12 @@ async def test_a_delete_whose_server_was_killed_is_settled_by_the_next_one(world
 async def test_what_a_living_server_carries_out_is_left_to_it(world):
     world.sandbox.fault("delay", ms=3_000, endpoint=DELETE)
     async with raw_server(world, LEGACY, FORM) as first:
-        call = first.request("tools/call", {"name": "deprovision_user", "arguments": {"user": PERSON}})
-        await first.send(call)
-        question = await first.answer_to(lambda m: m.get("method") == "elicitation/create")
-        answer = {"action": "accept", "content": {"confirm": PERSON}}
-        await first.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
-        async with asyncio.timeout(20):
-            while not world.sandbox.deletes():
-                await asyncio.sleep(0.02)
+        call, _ = await approved_delete(first, PERSON)
+        await delete_arrives(world)
         async with world.stdio_session("auto") as second:
             (moving,) = (await second.call("tenant_status"))["open_operations"]
             assert moving["outcome"] == "in_progress", moving
-        ended = await first.answer_to(lambda m: m.get("id") == call["id"] and "method" not in m)
+        ended = await first.answer_to(lambda m: m.get("id") == call and "method" not in m)
         assert ended["result"]["structuredContent"]["outcome"] == "done", ended
     assert len(world.sandbox.deletes()) == 1
 
@@ -61,15 +66,11 @@ async def test_what_a_living_server_carries_out_is_left_to_it(world):
 async def one_life_cut_short(world, user, after):
     """Deletes a user with a person's yes, and kills the server some time after the yes."""
     async with raw_server(world, LEGACY, FORM) as server:
-        call = server.request("tools/call", {"name": "deprovision_user", "arguments": {"user": user}})
-        await server.send(call)
-        question = await server.answer_to(lambda m: m.get("method") == "elicitation/create")
-        answer = {"action": "accept", "content": {"confirm": user}}
-        await server.send({"jsonrpc": "2.0", "id": question["id"], "result": answer})
+        _, operation = await approved_delete(server, user)
         await asyncio.sleep(after)  # where the kill strikes is the point: any instant has to be safe
         server.child.kill()
         await server.child.wait()
-    return next(word for word in question["params"]["message"].split() if word.startswith("op_")).rstrip(";")
+    return operation
 
 
 async def test_wherever_a_server_is_killed_the_next_one_tells_the_truth(world):
