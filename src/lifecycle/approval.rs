@@ -270,7 +270,7 @@ fn asked_by(operation: &Operation) -> String {
 }
 
 /// What exactly was approved: the action, the user, the user's fields and the caller's arguments.
-fn approved_digest(operation: &Operation, details: &Details) -> Digest {
+pub(crate) fn approved_digest(operation: &Operation, details: &Details) -> Digest {
     Digest::of_json(&json!({
         "operation": operation.id, "action": operation.action, "subject": operation.subject,
         "arguments": operation.arguments.to_string(), "object": details.object,

@@ -1,6 +1,5 @@
 //! What the operator reads at the terminal, without a tenant at hand.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -96,11 +95,6 @@ impl Records {
     /// `STORE_UNAVAILABLE`.
     pub async fn captures(&self, limit: u32) -> Result<Vec<CaptureInfo>, Failure> {
         Ok(self.store.captures(None, limit).await?)
-    }
-
-    /// When this was asked.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 

@@ -5,9 +5,10 @@ use crate::{
     directory::Lookup,
     lifecycle::{
         Lifecycle,
+        approval::approved_digest,
         begin::internal,
         details::Details,
-        failure::Failure,
+        failure::{Code, Failure},
         reconcile::{self, Deletion, LOOKS, Verdict},
         report::Subject,
     },
@@ -35,6 +36,9 @@ impl Lifecycle {
         if !self.is_unchanged(&operation, &mut details, id).await? {
             return Ok(());
         }
+        if let Err(failure) = self.check_approval(&operation, &details).await {
+            return self.fail(&operation, details, failure).await;
+        }
         if let Err(failure) = self.before_write(&mut details).await {
             return self.fail(&operation, details, failure).await;
         }
@@ -57,6 +61,15 @@ impl Lifecycle {
             Some(verified) => self.activate_after(verified).await,
             None => Ok(()),
         }
+    }
+
+    /// Refuses to send anything but what the person approved (guardrails I3).
+    async fn check_approval(&self, operation: &Operation, details: &Details) -> Result<(), Failure> {
+        let approval = self.store.approval(&operation.id).await?;
+        let same = approval.is_some_and(|a| a.digest == approved_digest(operation, details));
+        let other =
+            || Failure::new(Code::Conflict, "what was approved is not what would be sent", "ask again");
+        same.then_some(()).ok_or_else(other)
     }
 
     /// Reads the user a last time and compares with what the person approved.

@@ -2,7 +2,7 @@
 
 use zia_mcp::{
     lifecycle::{Code, INTERACTIVE, Outcome},
-    sandbox::Endpoint,
+    sandbox::{Endpoint, Fault},
 };
 
 use super::{answer, ask, leaver, newcomer, plain, provisioned, until, yes};
@@ -48,6 +48,21 @@ async fn a_store_that_takes_nothing_after_the_approval_is_told_and_nothing_is_se
     let failure = provisioned(&bench, newcomer(NORA)).await.unwrap_err();
     assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}");
     assert!(failure.operation_id.is_some());
+    assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
+async fn an_approval_that_no_longer_opens_sends_nothing() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    let asked = ask(&bench, &email).await;
+    // The last look at the user takes long enough for the record to be changed meanwhile.
+    bench.tenant.faults().switch_on(Fault::Delay { ms: 1_500 }.on(Endpoint::GetUser));
+    bench.lifecycle.answer(local(), asked.clone(), yes(&email)).await.unwrap();
+    bench.raw_sql("UPDATE approvals SET sealed = zeroblob(96)").await;
+    let failure = bench.lifecycle.wait(&asked, INTERACTIVE).await.unwrap_err();
+    assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}");
+    assert!(bench.tenant.user(id).is_some());
     assert_eq!(bench.writes(), 0);
 }
 
