@@ -35,8 +35,6 @@ use std::{
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
-use details::Details;
-
 pub use approval::{Answer, Question};
 pub use begin::Begun;
 pub use deprovision::DeprovisionUser;
@@ -161,8 +159,7 @@ impl Lifecycle {
 
     /// Whether this process took an operation on.
     fn is_own(&self, operation: &Operation) -> bool {
-        let owner = Details::of(operation).owner;
-        owner.is_some() && owner == self.store.presence()
+        operation.owner.is_some() && operation.owner == self.store.presence()
     }
 
     /// Whether this or another process carries an operation out.

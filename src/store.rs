@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod files;
 mod keys;
+mod leases;
 mod nonces;
 mod operations;
 mod presence;
@@ -35,9 +36,10 @@ pub use approvals::{Approval, ApprovalRecord};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
 pub use captures::{CaptureInfo, NewCapture};
 pub use error::StoreError;
+pub use leases::{LEASE, RENEW_EVERY};
 pub use operations::NewOperation;
 pub use queries::{SubjectKey, Which};
-pub use sends::{MAX_SENDS, Permit, SendOutcome};
+pub use sends::{MAX_SENDS, Permit, SendOutcome, SendRecord};
 
 use crate::model::{Clock, Digest};
 use engine::{Engine, bounded};
@@ -65,6 +67,7 @@ struct Inner {
     clock: Clock,
     state_dir: PathBuf,
     presence: OnceLock<Option<presence::Presence>>,
+    lease: Arc<leases::Lease>,
 }
 
 impl Store {
@@ -82,8 +85,8 @@ impl Store {
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
         let engine = Engine::open(&dir).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
-        let presence = OnceLock::new();
-        Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir: dir.path, presence })))
+        let (presence, lease) = (OnceLock::new(), Arc::default());
+        Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir: dir.path, presence, lease })))
     }
 
     /// A key of its own for each label, from the key file; stays the same for a store's life.

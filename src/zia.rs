@@ -33,7 +33,7 @@ use std::{
 use tokio::time::Instant;
 
 pub use assertion::AUDIENCE as DEFAULT_AUDIENCE;
-pub use endpoints::{ActivationStatus, ListQuery, NewUser, UserQuery};
+pub use endpoints::{ActivationStatus, ListQuery, NewUser, UserQuery, UserReplacement};
 pub use error::{Error, Kind, Landed, Phase, SignInProblem};
 pub use limits::{BudgetLine, Limits};
 pub use settings::{ClientCredential, Settings, SettingsError, Timeouts};
@@ -41,8 +41,8 @@ pub use types::{Raw, ZiaNamed, ZiaUser};
 
 use call::{Caller, Effort};
 use endpoints::{
-    Activate, Call, CreateUser, DeleteUser, Endpoint, ListDepartments, ListGroups, ListUsers, ReadEusa,
-    ReadStatus, ReadUser, SignIn, SignOut,
+    Activate, Call, CreateUser, DeleteUser, DeleteUsers, Endpoint, ListDepartments, ListGroups, ListUsers,
+    ReadEusa, ReadStatus, ReadUser, ReplaceUser, SignIn, SignOut,
 };
 use fault::Fault;
 use gate::{Gate, SignOn};
@@ -54,6 +54,9 @@ use session::ApiKeySignOn;
 use settings::SignInSettings;
 
 use crate::model::{Clock, SendPermit, UserId, Write};
+
+/// Users in one bulk delete (zia-facts §3.2).
+pub const MAX_BULK: usize = 500;
 
 /// Until when a caller can wait for limits and repeats.
 ///
@@ -231,8 +234,44 @@ impl Zia {
         until: Deadline,
     ) -> Result<Raw<ZiaUser>, Error> {
         match permit.write() {
-            Write::CreateUser => self.call(&CreateUser(new), until).await,
+            Write::CreateUser => self.write(permit, &CreateUser(new), until).await,
             _ => Err(not_permitted(Endpoint::CreateUser)),
+        }
+    }
+
+    /// Replaces the fields of the user that the permit names.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`], with nothing sent, when the permit is for another write; see [`Landed`].
+    pub async fn replace_user(
+        &self,
+        permit: &impl SendPermit,
+        wanted: &UserReplacement,
+        until: Deadline,
+    ) -> Result<Raw<ZiaUser>, Error> {
+        match permit.write() {
+            Write::ReplaceUser(id) => self.write(permit, &ReplaceUser(id, wanted), until).await,
+            _ => Err(not_permitted(Endpoint::ReplaceUser)),
+        }
+    }
+
+    /// Deletes the users that the permit names, at most 500; gives those that ZIA says are gone.
+    ///
+    /// `None` where ZIA does not say. Either way each has to be read to be sure.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`], with nothing sent, when the permit is for another write or names none or
+    /// too many; see [`Landed`].
+    pub async fn delete_users(
+        &self,
+        permit: &impl SendPermit,
+        until: Deadline,
+    ) -> Result<Option<Vec<UserId>>, Error> {
+        match (permit.write(), permit.users()) {
+            (Write::DeleteUsers, users) if (1..=MAX_BULK).contains(&users.len()) => {
+                self.write(permit, &DeleteUsers(users), until).await
+            }
+            _ => Err(not_permitted(Endpoint::DeleteUsers)),
         }
     }
 
@@ -242,7 +281,7 @@ impl Zia {
     /// [`Kind::Refused`], with nothing sent, when the permit is for another write; see [`Landed`].
     pub async fn delete_user(&self, permit: &impl SendPermit, until: Deadline) -> Result<(), Error> {
         match permit.write() {
-            Write::DeleteUser(id) => self.call(&DeleteUser(id), until).await,
+            Write::DeleteUser(id) => self.write(permit, &DeleteUser(id), until).await,
             _ => Err(not_permitted(Endpoint::DeleteUser)),
         }
     }
@@ -257,13 +296,22 @@ impl Zia {
         until: Deadline,
     ) -> Result<ActivationStatus, Error> {
         match permit.write() {
-            Write::Activate => self.call(&Activate, until).await,
+            Write::Activate => self.write(permit, &Activate, until).await,
             _ => Err(not_permitted(Endpoint::Activate)),
         }
     }
 
     async fn call<C: Call>(&self, call: &C, until: Deadline) -> Result<C::Output, Error> {
-        self.0.caller.call(call, until.0).await
+        self.0.caller.call(call, None, until.0).await
+    }
+
+    async fn write<C: Call>(
+        &self,
+        permit: &impl SendPermit,
+        call: &C,
+        until: Deadline,
+    ) -> Result<C::Output, Error> {
+        self.0.caller.call(call, Some(permit), until.0).await
     }
 }
 

@@ -194,7 +194,10 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
     let default = Policy::default();
     let policy = Policy {
         provision: tier(raises.provision_user).unwrap_or(default.provision),
+        update: tier(raises.update_user).unwrap_or(default.update),
+        restore: tier(raises.restore_user).unwrap_or(default.restore),
         deprovision: tier(raises.deprovision_user).unwrap_or(default.deprovision),
+        deprovision_several: tier(raises.deprovision_users).unwrap_or(default.deprovision_several),
         publish_others: tier(raises.publish_others).unwrap_or(default.publish_others),
         protected: config.policy.protected.clone(),
         max_open: config.policy.max_open,

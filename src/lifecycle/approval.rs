@@ -117,12 +117,11 @@ impl Lifecycle {
         let given = Approval { by: by.clone(), channel: "client".into(), at: self.clock.now() };
         details.approval = Some(given);
         details.notes.retain(|n| !NOT_GIVEN.contains(&n.as_str()));
-        details.owner = self.store.presence();
         let digest = approved_digest(&operation, &details);
         let approval = store::Approval { by, channel: "client".into(), digest };
         let audit =
             entry("approval.given", [("channel", "client".into()), ("digest", digest.to_string().into())]);
-        let approved = self.store.approve(&operation, approval, details.to_value(), audit).await?;
+        let approved = self.store.approve(&operation, approval, details.to_value(), true, audit).await?;
         self.changed(&approved.id);
         self.carry_out(approved);
         Ok(())
@@ -170,7 +169,8 @@ impl Lifecycle {
         match operation.action {
             Action::Activate => self.publish_question(operation),
             Action::DeprovisionUser => self.deletion_question(operation),
-            Action::ProvisionUser => self.creation_question(operation),
+            Action::ProvisionUser | Action::RestoreUser => self.creation_question(operation),
+            Action::UpdateUser | Action::DeprovisionUsers => self.change_question(operation),
         }
     }
 
@@ -180,6 +180,15 @@ impl Lifecycle {
             lines.extend(portrait(&draft.name, &draft.email, draft.department.as_ref(), &draft.groups));
         }
         lines.push(asked_by(operation));
+        self.question_of(operation, lines, "the user's e-mail address")
+    }
+
+    /// Asks about a write that has no form of its own yet.
+    fn change_question(&self, operation: &Operation) -> Question {
+        let lines = vec![
+            format!("Carry out {} in ZIA ({})?", operation.action.as_str(), shown(self.zia.cloud())),
+            asked_by(operation),
+        ];
         self.question_of(operation, lines, "the user's e-mail address")
     }
 

@@ -140,13 +140,12 @@ impl Lifecycle {
     ) -> Result<Operation, Failure> {
         let expires =
             SignedDuration::try_from(self.settings.expires).unwrap_or(SignedDuration::from_mins(15));
-        let owner = (state == State::Approved).then(|| self.store.presence()).flatten();
-        let details = Details { owner, ..details.clone() };
         let new = NewOperation {
             tenant: self.tenant().to_owned(),
             action,
             actor: actor.clone(),
             state,
+            own: state == State::Approved,
             arguments,
             subject,
             expires_at: self.clock.now() + expires,

@@ -8,7 +8,7 @@ use super::{
     policy::Tier,
     report::{Activation, ActivationState, Approval, Capture, Change, InitialPassword, Subject},
 };
-use crate::model::Operation;
+use crate::model::{Named, Operation, OperationId};
 
 /// The sealed part of an operation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,12 +34,31 @@ pub(crate) struct Details {
     pub least: Tier,
     /// Other administrators' changes were staged before our first write.
     pub foreign: bool,
-    /// The process that carries the operation out.
-    pub owner: Option<String>,
+    /// What an update writes.
+    pub replacement: Option<Replacement>,
+    /// The operation whose activation covered this one's write.
+    pub activated_by: Option<OperationId>,
     /// What else to know.
     pub notes: Vec<String>,
     /// Why it failed, if the caller can mend it.
     pub failure: Option<Failure>,
+}
+
+/// Every writable field of a user, as an update writes it (zia-facts §3.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Replacement {
+    /// Display name.
+    pub name: String,
+    /// Login address; stays for life.
+    pub email: String,
+    /// Department, if any.
+    pub department: Option<Named>,
+    /// Every group.
+    pub groups: Vec<Named>,
+    /// Comments, if any.
+    pub comments: Option<String>,
+    /// Temporary authentication address, if any.
+    pub temp_auth_email: Option<String>,
 }
 
 impl Details {

@@ -82,7 +82,8 @@ impl Lifecycle {
 
     async fn execute(&self, operation: Operation) -> Result<(), Failure> {
         match operation.action {
-            Action::ProvisionUser => self.create_user(operation).await,
+            Action::ProvisionUser | Action::RestoreUser => self.create_user(operation).await,
+            Action::UpdateUser | Action::DeprovisionUsers => Err(super::begin::internal()),
             Action::DeprovisionUser => self.delete_user(operation).await,
             Action::Activate => self.activate_approved(operation).await,
         }

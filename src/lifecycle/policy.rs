@@ -25,8 +25,14 @@ pub enum Tier {
 pub struct Policy {
     /// Lowest proof for `provision_user`.
     pub provision: Tier,
+    /// Lowest proof for `update_user`.
+    pub update: Tier,
+    /// Lowest proof for `restore_user`.
+    pub restore: Tier,
     /// Lowest proof for `deprovision_user`.
     pub deprovision: Tier,
+    /// Lowest proof for `deprovision_users`.
+    pub deprovision_several: Tier,
     /// Lowest proof for publishing other administrators' staged changes.
     pub publish_others: Tier,
     /// Addresses that are never touched; `*` stands for any run of characters.
@@ -39,7 +45,10 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             provision: Tier::None,
+            update: Tier::None,
+            restore: Tier::None,
             deprovision: Tier::Client,
+            deprovision_several: Tier::OutOfBand,
             publish_others: Tier::Client,
             protected: Vec::new(),
             max_open: 20,
@@ -54,7 +63,10 @@ impl Policy {
     pub(crate) fn tier(&self, action: Action, channel: Channel, least: Tier) -> Tier {
         let configured = match action {
             Action::ProvisionUser => self.provision,
+            Action::UpdateUser => self.update,
+            Action::RestoreUser => self.restore,
             Action::DeprovisionUser => self.deprovision,
+            Action::DeprovisionUsers => self.deprovision_several,
             Action::Activate => self.publish_others,
         };
         let lowest = configured.max(least);

@@ -100,8 +100,7 @@ impl Records {
 
 /// Whether the process that took an operation on still runs.
 pub(crate) fn has_living_owner(store: &Store, operation: &Operation) -> bool {
-    is_under_way(operation.state)
-        && Details::of(operation).owner.is_some_and(|owner| store.is_present(&owner))
+    is_under_way(operation.state) && operation.owner.as_ref().is_some_and(|owner| store.is_present(owner))
 }
 
 /// Whether somebody has to carry an operation on.

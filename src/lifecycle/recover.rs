@@ -51,7 +51,8 @@ impl Lifecycle {
     }
 
     async fn take_up(&self, operation: Operation) -> Result<(), Failure> {
-        let mut details = Details { owner: self.store.presence(), ..Details::of(&operation) };
+        let Some(operation) = self.store.claim(&[operation]).await?.pop() else { return Ok(()) };
+        let mut details = Details::of(&operation);
         let taken = match operation.state {
             State::Approved => {
                 let failure = Failure::new(

@@ -12,18 +12,37 @@ use super::{Actor, Digest, OperationId, UserId};
 pub enum Action {
     /// Create a user.
     ProvisionUser,
+    /// Change a user.
+    UpdateUser,
     /// Delete a user.
     DeprovisionUser,
+    /// Delete several users.
+    DeprovisionUsers,
+    /// Create a user again from a before-image.
+    RestoreUser,
     /// Publish staged changes.
     Activate,
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 6] = [
+        Self::ProvisionUser,
+        Self::UpdateUser,
+        Self::DeprovisionUser,
+        Self::DeprovisionUsers,
+        Self::RestoreUser,
+        Self::Activate,
+    ];
+
     /// The tool's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ProvisionUser => "provision_user",
+            Self::UpdateUser => "update_user",
             Self::DeprovisionUser => "deprovision_user",
+            Self::DeprovisionUsers => "deprovision_users",
+            Self::RestoreUser => "restore_user",
             Self::Activate => "activate",
         }
     }
@@ -33,10 +52,7 @@ impl std::str::FromStr for Action {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::ProvisionUser, Self::DeprovisionUser, Self::Activate]
-            .into_iter()
-            .find(|a| a.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|a| a.as_str() == text).ok_or(())
     }
 }
 
@@ -157,6 +173,10 @@ pub struct Operation {
     pub state: State,
     /// Grows by one with every change; a change names the version it saw.
     pub version: i64,
+    /// The process that carries it out, by the name of its presence.
+    pub owner: Option<String>,
+    /// Grows with every change of hands: who was overtaken can change nothing more.
+    pub epoch: i64,
     /// Digest of the canonical arguments, to join an equal request.
     pub arguments: Digest,
     /// The user it is about, once known.

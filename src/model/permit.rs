@@ -7,8 +7,12 @@ use super::{OperationId, UserId};
 pub enum Write {
     /// Create one user.
     CreateUser,
+    /// Replace one user's fields.
+    ReplaceUser(UserId),
     /// Delete one user.
     DeleteUser(UserId),
+    /// Delete the users that the permit names.
+    DeleteUsers,
     /// Publish the staged changes of the tenant.
     Activate,
 }
@@ -18,7 +22,9 @@ impl Write {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateUser => "create_user",
+            Self::ReplaceUser(_) => "replace_user",
             Self::DeleteUser(_) => "delete_user",
+            Self::DeleteUsers => "delete_users",
             Self::Activate => "activate",
         }
     }
@@ -34,4 +40,12 @@ pub trait SendPermit: Send + Sync {
 
     /// The one write this permit is for.
     fn write(&self) -> Write;
+
+    /// Whose deletion [`Write::DeleteUsers`] is; empty for any other write.
+    fn users(&self) -> &[UserId] {
+        &[]
+    }
+
+    /// Whether the operation is still this process's own for so long (guardrails F32).
+    fn holds_for(&self, time: std::time::Duration) -> bool;
 }

@@ -49,6 +49,8 @@ struct Sealed {
 impl Store {
     /// Records an approval and moves the operation from `Awaiting` to `Approved`, both or neither.
     ///
+    /// `own` says that this process carries it out from now on; else the next one that looks does.
+    ///
     /// # Errors
     /// `Conflict` if the operation changed, was decided already or has lapsed; `NotFound`;
     /// `AuditUnavailable`; `Unavailable`.
@@ -57,6 +59,7 @@ impl Store {
         op: &Operation,
         approval: Approval,
         details: Value,
+        own: bool,
         audit: AuditEntry,
     ) -> Result<Operation, StoreError> {
         bounded(async {
@@ -65,6 +68,8 @@ impl Store {
             if current.state != State::Awaiting || current.expires_at <= self.now() {
                 return Err(StoreError::Conflict);
             }
+            let renewed = if own { Some(self.renew(&mut tx).await?) } else { None };
+            current.owner = renewed.as_ref().and_then(|r| r.owner.clone());
             self.save(&mut tx, &mut current, State::Approved, details).await?;
             sqlx::query("INSERT INTO approvals (operation, sealed, approved_at) VALUES ($1, $2, $3)")
                 .bind(current.id.as_str())
@@ -74,6 +79,7 @@ impl Store {
                 .await?;
             self.append(&mut tx, Subject::of(&current), audit).await?;
             self.0.engine.commit(tx).await?;
+            renewed.iter().for_each(|r| self.renewed(r));
             Ok(current)
         })
         .await

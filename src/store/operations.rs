@@ -31,6 +31,8 @@ pub struct NewOperation {
     pub actor: Actor,
     /// Where it begins: `Awaiting`, `Approved`, or an ended state that claims no send.
     pub state: State,
+    /// Whether this process carries it out from now on.
+    pub own: bool,
     /// Digest of the canonical arguments.
     pub arguments: Digest,
     /// The user it is about, if there is one yet.
@@ -45,7 +47,7 @@ pub struct NewOperation {
 macro_rules! columns {
     () => {
         "o.id, o.tenant, o.action, o.subject, o.state, o.version, o.created_at, o.updated_at, o.expires_at, \
-         o.sealed"
+         o.sealed, o.lease_owner, o.epoch"
     };
 }
 pub(super) use columns;
@@ -63,6 +65,8 @@ pub(super) struct Row {
     updated_at: i64,
     expires_at: i64,
     sealed: Vec<u8>,
+    lease_owner: Option<String>,
+    epoch: i64,
 }
 
 /// What is sealed, after the 32 bytes of the arguments' digest.
@@ -87,13 +91,15 @@ impl Store {
             return Err(StoreError::NotApproved);
         }
         let now = self.now();
-        let operation = Operation {
+        let mut operation = Operation {
             id: OperationId::random(),
             tenant: new.tenant,
             action: new.action,
             actor: new.actor,
             state: new.state,
             version: 1,
+            owner: None,
+            epoch: 0,
             arguments: new.arguments,
             subject: new.subject,
             created_at: now,
@@ -103,12 +109,15 @@ impl Store {
         };
         bounded(async {
             let mut tx = self.0.engine.begin().await?;
+            let renewed = if new.own { Some(self.renew(&mut tx).await?) } else { None };
+            operation.owner = renewed.as_ref().and_then(|r| r.owner.clone());
             self.insert(&mut tx, &operation).await?;
             self.append(&mut tx, Subject::of(&operation), audit).await?;
-            self.0.engine.commit(tx).await
+            self.0.engine.commit(tx).await?;
+            renewed.iter().for_each(|r| self.renewed(r));
+            Ok(operation)
         })
-        .await?;
-        Ok(operation)
+        .await
     }
 
     /// Moves an operation on, if it still is as `op` saw it.
@@ -149,7 +158,7 @@ impl Store {
                 .fetch_optional(&mut **tx)
                 .await?;
         let current = self.read(row.ok_or(StoreError::NotFound)?)?;
-        if current.version != op.version || current.state.is_ended() {
+        if current.version != op.version || current.epoch != op.epoch || current.state.is_ended() {
             return Err(StoreError::Conflict);
         }
         Ok(current)
@@ -170,7 +179,8 @@ impl Store {
         current.updated_at = self.now();
         let written = sqlx::query(
             "UPDATE operations SET state = $1, ended = $2, version = $3, subject = $4, \
-             email = COALESCE($5, email), updated_at = $6, sealed = $7 WHERE id = $8 AND version = $9",
+             email = COALESCE($5, email), updated_at = $6, sealed = $7, lease_owner = $8 \
+             WHERE id = $9 AND version = $10",
         )
         .bind(to.as_str())
         .bind(i64::from(to.is_ended()))
@@ -179,6 +189,7 @@ impl Store {
         .bind(self.email_in(&current.details))
         .bind(current.updated_at.as_microsecond())
         .bind(self.seal(current)?)
+        .bind(current.owner.as_deref())
         .bind(current.id.as_str())
         .bind(seen)
         .execute(&mut **tx)
@@ -189,9 +200,9 @@ impl Store {
     async fn insert(&self, tx: &mut Tx, operation: &Operation) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO operations (ordinal, id, tenant, action, caller, arguments, email, subject, state, \
-             ended, version, created_at, updated_at, expires_at, sealed) \
+             ended, version, created_at, updated_at, expires_at, sealed, lease_owner) \
              VALUES ((SELECT COALESCE(MAX(ordinal), 0) + 1 FROM operations), \
-             $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         )
         .bind(operation.id.as_str())
         .bind(operation.tenant.as_str())
@@ -207,6 +218,7 @@ impl Store {
         .bind(operation.updated_at.as_microsecond())
         .bind(operation.expires_at.as_microsecond())
         .bind(self.seal(operation)?)
+        .bind(operation.owner.as_deref())
         .execute(&mut **tx)
         .await?;
         Ok(())
@@ -226,6 +238,8 @@ impl Store {
             tenant: row.tenant,
             actor: sealed.actor,
             version: row.version,
+            owner: row.lease_owner,
+            epoch: row.epoch,
             created_at: time(row.created_at)?,
             updated_at: time(row.updated_at)?,
             expires_at: time(row.expires_at)?,

@@ -1,6 +1,6 @@
 //! Sends: on record before they are made, and bounded.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -8,6 +8,7 @@ use super::{
     AuditEntry, Store, StoreError,
     audit::Subject,
     engine::{Tx, bounded},
+    leases::Lease,
 };
 use crate::model::{Action, Actor, Operation, OperationId, SendPermit, State, Write};
 
@@ -37,6 +38,11 @@ impl SendOutcome {
             Self::Unknown => "unknown",
         }
     }
+
+    fn from_name(name: &str) -> Result<Self, StoreError> {
+        let all = [Self::NotSent, Self::Refused, Self::Done, Self::Unknown];
+        all.into_iter().find(|o| o.as_str() == name).ok_or(StoreError::Corrupt)
+    }
 }
 
 /// The right to make one write once; minted by [`Store::begin_send`] only.
@@ -48,6 +54,7 @@ pub struct Permit {
     actor: Actor,
     write: Write,
     attempt: i64,
+    lease: Arc<Lease>,
 }
 
 impl Permit {
@@ -64,6 +71,10 @@ impl SendPermit for Permit {
 
     fn write(&self) -> Write {
         self.write
+    }
+
+    fn holds_for(&self, time: Duration) -> bool {
+        self.lease.holds_for(time)
     }
 }
 
@@ -87,10 +98,11 @@ impl Store {
     /// Records a send, before it is made, and gives the right to make it.
     ///
     /// State change, use of the approval, send and audit record are one transaction (I1, I6).
-    /// A first `CreateUser` or `DeleteUser` needs the state `Approved`; another one needs a first
-    /// one that is not known to have been done, and either `Unknown`, or `Sending` with the last
-    /// send over. `DeleteUser` also needs an approval, `op`'s own subject, and a capture of that
-    /// user that opens. `Activate` needs `Approved` (of an activation), `Verified`, `Activating`
+    /// The process's lease is renewed, and the operation is its own from now on.
+    /// A first `CreateUser`, `ReplaceUser` or `DeleteUser` needs the state `Approved`; another one
+    /// needs a first one that is not known to have been done, and either `Unknown`, or `Sending`
+    /// with the last send over. `ReplaceUser` and `DeleteUser` also need `op`'s own subject and a
+    /// capture of that user that opens; `DeleteUser` needs an approval too. `Activate` needs `Approved` (of an activation), `Verified`, `Activating`
     /// or `NotActive`.
     ///
     /// # Errors
@@ -108,13 +120,15 @@ impl Store {
         bounded(async {
             let mut tx = self.0.engine.begin().await?;
             let mut op = self.current(&mut tx, op).await?;
+            let renewed = self.renew(&mut tx).await?;
+            op.owner = renewed.owner.clone();
             let past = past_sends(&mut tx, &op.id, write).await?;
             let next = next_state(&op, write, &past)?;
             if is_main(op.action, write) {
                 let required = matches!(write, Write::DeleteUser(_));
                 self.use_approval(&mut tx, &op, past.count == 0, required).await?;
             }
-            if let Write::DeleteUser(id) = write {
+            if let Write::DeleteUser(id) | Write::ReplaceUser(id) = write {
                 self.require_capture(&mut tx, &op, id).await?;
             }
             self.save(&mut tx, &mut op, next, details).await?;
@@ -122,6 +136,7 @@ impl Store {
             let audit = audit.with("write", write.as_str()).with("attempt", permit.attempt);
             self.append(&mut tx, Subject::of(&op), audit).await?;
             self.0.engine.commit(tx).await?;
+            self.renewed(&renewed);
             Ok((op, permit))
         })
         .await
@@ -171,6 +186,28 @@ impl Store {
         .await
     }
 
+    /// The sends of an operation that are of the write it was approved for, oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn sends(&self, op: &Operation) -> Result<Vec<SendRecord>, StoreError> {
+        let query = sqlx::query_as::<_, (i64, Option<String>)>(
+            "SELECT attempt, outcome FROM sends WHERE operation = $1 AND (kind = 'activate') = $2 \
+             ORDER BY attempt",
+        )
+        .bind(op.id.as_str())
+        .bind(op.action == Action::Activate);
+        bounded(async {
+            let rows = query.fetch_all(self.0.engine.reader()).await?;
+            let read = |(attempt, outcome): (i64, Option<String>)| {
+                let outcome = outcome.as_deref().map(SendOutcome::from_name).transpose()?;
+                Ok(SendRecord { attempt, outcome })
+            };
+            rows.into_iter().map(read).collect()
+        })
+        .await
+    }
+
     async fn record_send(
         &self,
         tx: &mut Tx,
@@ -190,15 +227,25 @@ impl Store {
         .execute(&mut **tx)
         .await?;
         let (operation, tenant, actor) = (op.id.clone(), op.tenant.clone(), op.actor.clone());
-        Ok(Permit { operation, tenant, actor, write, attempt })
+        Ok(Permit { operation, tenant, actor, write, attempt, lease: self.0.lease.clone() })
     }
+}
+
+/// A send on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendRecord {
+    /// Which send of this write it is, from 1.
+    pub attempt: i64,
+    /// What became of it; `None` while open, which means unknown.
+    pub outcome: Option<SendOutcome>,
 }
 
 /// Whether the write is what the operation was approved for.
 fn is_main(action: Action, write: Write) -> bool {
     matches!(
         (action, write),
-        (Action::ProvisionUser, Write::CreateUser)
+        (Action::ProvisionUser | Action::RestoreUser, Write::CreateUser)
+            | (Action::UpdateUser, Write::ReplaceUser(_))
             | (Action::DeprovisionUser, Write::DeleteUser(_))
             | (Action::Activate, Write::Activate)
     )
@@ -211,7 +258,7 @@ fn next_state(op: &Operation, write: Write, past: &Past) -> Result<State, StoreE
         (Write::Activate, State::Approved) => first && op.action == Action::Activate,
         (Write::Activate, state) => matches!(state, State::Verified | State::Activating | State::NotActive),
         (_, _) if !is_main(op.action, write) => false,
-        (Write::DeleteUser(id), _) if op.subject != Some(id) => false,
+        (Write::DeleteUser(id) | Write::ReplaceUser(id), _) if op.subject != Some(id) => false,
         (_, State::Approved) => first,
         (_, State::Sending) => past.last_may_be_repeated,
         (_, State::Unknown) => !first && !past.done,
@@ -245,8 +292,8 @@ async fn past_sends(tx: &mut Tx, operation: &OperationId, write: Write) -> Resul
 /// How a write is kept: its name and its user, 0 if none.
 fn key(write: Write) -> (&'static str, i64) {
     let subject = match write {
-        Write::DeleteUser(id) => id.get(),
-        Write::CreateUser | Write::Activate => 0,
+        Write::DeleteUser(id) | Write::ReplaceUser(id) => id.get(),
+        Write::CreateUser | Write::DeleteUsers | Write::Activate => 0,
     };
     (write.as_str(), subject)
 }

@@ -31,6 +31,7 @@ async fn approved(store: &Store) -> Operation {
         tenant: TENANT.into(),
         action: Action::DeprovisionUser,
         actor: Actor { caller: "local".into(), client: "test".into(), channel: Channel::Stdio },
+        own: false,
         state: State::Awaiting,
         arguments: Digest::of(b"arguments"),
         subject: Some(user),
@@ -47,7 +48,7 @@ async fn approved(store: &Store) -> Operation {
     };
     store.capture(new, AuditEntry::new("captured")).await.unwrap();
     let approval = Approval { by: "Olga".into(), channel: "form".into(), digest: Digest::of(b"seen") };
-    store.approve(&op, approval, json!({}), AuditEntry::new("approved")).await.unwrap()
+    store.approve(&op, approval, json!({}), false, AuditEntry::new("approved")).await.unwrap()
 }
 
 /// Details that need more pages than are left.

@@ -15,6 +15,7 @@ use super::{
     send::{Body, Prepared},
     settings::{Jitter, Timeouts},
 };
+use crate::model::SendPermit;
 
 /// How often a read is tried against passing failures.
 const TRIES: u32 = 3;
@@ -29,11 +30,16 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Makes a call, with repeats, within the caller's time.
-    pub(super) async fn call<C: Call>(&self, call: &C, until: Instant) -> Result<C::Output, Error> {
+    /// Makes a call, with repeats, within the caller's time; a write with its permit.
+    pub(super) async fn call<C: Call>(
+        &self,
+        call: &C,
+        permit: Option<&dyn SendPermit>,
+        until: Instant,
+    ) -> Result<C::Output, Error> {
         let mut effort = Effort::new(C::ENDPOINT);
         loop {
-            let fault = match self.attempt(call, &mut effort, until).await {
+            let fault = match self.attempt(call, permit, &mut effort, until).await {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
@@ -47,11 +53,12 @@ impl Caller {
     async fn attempt<C: Call>(
         &self,
         call: &C,
+        permit: Option<&dyn SendPermit>,
         effort: &mut Effort,
         until: Instant,
     ) -> Result<C::Output, Fault> {
         let pass = self.gate.pass(until).await?;
-        self.with_pass(call, pass, effort, until).await
+        self.with_pass(call, pass, permit, effort, until).await
     }
 
     /// Makes a call once, with a pass that is there already.
@@ -62,18 +69,19 @@ impl Caller {
         until: Instant,
     ) -> Result<C::Output, Error> {
         let mut effort = Effort::new(C::ENDPOINT);
-        self.with_pass(call, pass, &mut effort, until).await.map_err(|fault| effort.error(fault))
+        self.with_pass(call, pass, None, &mut effort, until).await.map_err(|fault| effort.error(fault))
     }
 
     async fn with_pass<C: Call>(
         &self,
         call: &C,
         pass: Pass,
+        permit: Option<&dyn SendPermit>,
         effort: &mut Effort,
         until: Instant,
     ) -> Result<C::Output, Fault> {
         let prepared = self.prepare(call, &pass).ok_or_else(Fault::refused)?;
-        let reply = self.line.exchange(prepared, until).await;
+        let reply = self.line.exchange(prepared, permit, until).await;
         effort.attempts += u32::from(!matches!(&reply, Err(fault) if fault.again == Again::Never));
         let reply = reply?;
         judge(call, &reply).map_err(|refusal| {

@@ -21,8 +21,8 @@ pub(super) use session::{SignIn, SignOut, SignedIn};
 pub use status::ActivationStatus;
 pub(super) use status::{Activate, ReadStatus};
 pub(super) use token::{Proof, Token, TokenRequest};
-pub(super) use users::{CreateUser, DeleteUser, ListUsers, ReadUser};
-pub use users::{NewUser, UserQuery};
+pub(super) use users::{CreateUser, DeleteUser, DeleteUsers, ListUsers, ReadUser, ReplaceUser};
+pub use users::{NewUser, UserQuery, UserReplacement};
 
 /// An endpoint: what limits are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,9 @@ pub(super) enum Endpoint {
     ListUsers,
     ReadUser,
     CreateUser,
+    ReplaceUser,
     DeleteUser,
+    DeleteUsers,
     ListGroups,
     ListDepartments,
     Status,
@@ -42,11 +44,13 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::ListUsers,
         Self::ReadUser,
         Self::CreateUser,
+        Self::ReplaceUser,
         Self::DeleteUser,
+        Self::DeleteUsers,
         Self::ListGroups,
         Self::ListDepartments,
         Self::Status,
@@ -63,7 +67,9 @@ impl Endpoint {
             Self::ListUsers => "GET /users",
             Self::ReadUser => "GET /users/{id}",
             Self::CreateUser => "POST /users",
+            Self::ReplaceUser => "PUT /users/{id}",
             Self::DeleteUser => "DELETE /users/{id}",
+            Self::DeleteUsers => "POST /users/bulkDelete",
             Self::ListGroups => "GET /groups",
             Self::ListDepartments => "GET /departments",
             Self::Status => "GET /status",
@@ -77,7 +83,10 @@ impl Endpoint {
 
     pub(super) fn method(self) -> Method {
         match self {
-            Self::CreateUser | Self::Activate | Self::SignIn | Self::Token => Method::POST,
+            Self::CreateUser | Self::DeleteUsers | Self::Activate | Self::SignIn | Self::Token => {
+                Method::POST
+            }
+            Self::ReplaceUser => Method::PUT,
             Self::DeleteUser | Self::SignOut => Method::DELETE,
             Self::ListUsers
             | Self::ReadUser

@@ -26,11 +26,13 @@ fn windows(endpoint: Endpoint) -> &'static [Window] {
     match endpoint {
         Endpoint::ListUsers => &[(1, SECOND), (10, MINUTE), (40, HOUR)],
         Endpoint::DeleteUser | Endpoint::ListGroups => &[(1, SECOND), (400, HOUR)],
+        Endpoint::DeleteUsers => &[(1, MINUTE), (4, HOUR)],
         Endpoint::Activate => &[(10, MINUTE), (40, HOUR)],
         // The token endpoint counts by the thousand; single flight stays far below (zia-facts §2).
         Endpoint::Token => &[],
         Endpoint::ReadUser
         | Endpoint::CreateUser
+        | Endpoint::ReplaceUser
         | Endpoint::ListDepartments
         | Endpoint::Status
         | Endpoint::Eusa

@@ -10,7 +10,7 @@ use super::{
     retry_after,
     send::{Prepared, Reply, Wire},
 };
-use crate::model::Clock;
+use crate::model::{Clock, SendPermit};
 
 /// The way to ZIA: limits first, then the wire.
 pub(super) struct Line {
@@ -22,13 +22,22 @@ pub(super) struct Line {
 impl Line {
     /// Waits for the endpoint's turn, within the caller's time, and makes the exchange.
     ///
-    /// A write that left is waited for even after `until`. A 429 closes the endpoint.
-    pub(super) async fn exchange(&self, prepared: Prepared, until: Instant) -> Result<Reply, Fault> {
+    /// A write that left is waited for even after `until`; one whose permit ran out meanwhile does
+    /// not leave (guardrails F32). A 429 closes the endpoint.
+    pub(super) async fn exchange(
+        &self,
+        prepared: Prepared,
+        permit: Option<&dyn SendPermit>,
+        until: Instant,
+    ) -> Result<Reply, Fault> {
         let endpoint = prepared.endpoint;
         if Instant::now() >= until {
             return Err(Fault::late());
         }
         self.pacer.admit(endpoint, until).await.map_err(|at| Fault::paced(self.time(at)))?;
+        if permit.is_some_and(|permit| !permit.holds_for(self.wire.longest())) {
+            return Err(Fault::late());
+        }
         let cut = (!endpoint.is_write()).then_some(until);
         let reply = self.wire.exchange(prepared, cut).await?;
         if reply.status != StatusCode::TOO_MANY_REQUESTS {

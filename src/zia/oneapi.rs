@@ -66,7 +66,7 @@ impl ClientSignOn {
             credential: None,
             body: Some(body),
         };
-        line.exchange(prepared, until).await.map_err(harmless)
+        line.exchange(prepared, None, until).await.map_err(harmless)
     }
 }
 

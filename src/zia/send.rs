@@ -115,6 +115,16 @@ impl Wire {
         Ok(Self { client, timeouts, clock, skew, skew_told, read_only: AtomicBool::new(false) })
     }
 
+    /// The longest that a write and the reading of its reply take.
+    pub(super) fn longest(&self) -> Duration {
+        self.total(self.timeouts.write_header)
+    }
+
+    /// A write may use up the whole header wait and must still be read.
+    fn total(&self, wait: Duration) -> Duration {
+        self.timeouts.total.max(wait + self.timeouts.idle.min(self.timeouts.total))
+    }
+
     /// Sends a request and reads its reply; a read ends at `cut` at the latest.
     pub(super) async fn exchange(&self, prepared: Prepared, cut: Option<Instant>) -> Result<Reply, Fault> {
         let endpoint = prepared.endpoint;
@@ -127,9 +137,7 @@ impl Wire {
             Ok(Err(error)) => return Err(lost(&error, endpoint)),
             Err(_) => return Err(Fault::lost(Kind::TimedOut, Phase::Headers, landed(endpoint))),
         };
-        // A write may use up the whole header wait and must still be read.
-        let total = self.timeouts.total.max(wait + self.timeouts.idle.min(self.timeouts.total));
-        let reply = self.read(response, endpoint.max_body(), until(total)).await;
+        let reply = self.read(response, endpoint.max_body(), until(self.total(wait))).await;
         self.note(endpoint, &reply, start.elapsed());
         Ok(reply)
     }

@@ -44,7 +44,7 @@ impl ApiKeySignOn {
             credential: None,
             body: Some(body),
         };
-        let reply = line.exchange(prepared, until).await.map_err(harmless)?;
+        let reply = line.exchange(prepared, None, until).await.map_err(harmless)?;
         match SignIn::read(&reply.headers, &reply.body) {
             SignedIn::As(cookie) => {
                 Ok(Credential { header: (header::COOKIE, cookie), life: Life::Idle(IDLE) })

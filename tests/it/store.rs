@@ -78,6 +78,7 @@ impl Home {
             action,
             actor: actor(),
             state,
+            own: false,
             arguments: Digest::of(b"arguments"),
             subject,
             expires_at: self.now() + SignedDuration::from_mins(15),
@@ -96,7 +97,7 @@ impl Home {
     /// A deprovision that may be carried out.
     async fn approved(&self, store: &Store) -> Operation {
         let op = self.awaiting(store).await;
-        store.approve(&op, approval(), details(), entry()).await.unwrap()
+        store.approve(&op, approval(), details(), false, entry()).await.unwrap()
     }
 }
 

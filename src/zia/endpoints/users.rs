@@ -134,6 +134,103 @@ impl Call for CreateUser<'_> {
     }
 }
 
+/// A user's writable fields, all of them: what is left out would be emptied (zia-facts §3.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserReplacement {
+    /// Display name, at most 127 characters (zia-facts §3.1).
+    pub name: String,
+    /// Login address as it is; ZIA keeps it for life.
+    pub email: String,
+    /// Every group, by id and name.
+    pub groups: Vec<Named>,
+    /// Department, if any.
+    pub department: Option<Named>,
+    /// Comments, if any.
+    pub comments: Option<String>,
+    /// Temporary authentication address, if any.
+    pub temp_auth_email: Option<String>,
+}
+
+impl std::fmt::Debug for UserReplacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserReplacement").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}
+
+/// Replaces a user's fields; the answer is 200 and the user (zia-facts §3.2).
+pub(in crate::zia) struct ReplaceUser<'a>(pub(in crate::zia) UserId, pub(in crate::zia) &'a UserReplacement);
+
+impl Call for ReplaceUser<'_> {
+    type Output = Raw<ZiaUser>;
+    const ENDPOINT: Endpoint = Endpoint::ReplaceUser;
+
+    fn target(&self) -> String {
+        format!("/users/{}", self.0)
+    }
+
+    fn body(&self) -> Option<Zeroizing<Vec<u8>>> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            id: UserId,
+            name: &'a str,
+            email: &'a str,
+            groups: &'a [Named],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            department: Option<&'a Named>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            comments: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            temp_auth_email: Option<&'a str>,
+        }
+        write_json(&Body {
+            id: self.0,
+            name: &self.1.name,
+            email: &self.1.email,
+            groups: &self.1.groups,
+            department: self.1.department.as_ref(),
+            comments: self.1.comments.as_deref(),
+            temp_auth_email: self.1.temp_auth_email.as_deref(),
+        })
+    }
+
+    fn decode(&self, body: &[u8]) -> Result<Self::Output, Unreadable> {
+        let user = Raw::user(json(body)?)?;
+        if user.value.id == self.0 { Ok(user) } else { Err(Unreadable::Shape) }
+    }
+}
+
+/// Deletes up to 500 users; says which, unless it answers 204 (zia-facts §3.2).
+pub(in crate::zia) struct DeleteUsers<'a>(pub(in crate::zia) &'a [UserId]);
+
+impl Call for DeleteUsers<'_> {
+    type Output = Option<Vec<UserId>>;
+    const ENDPOINT: Endpoint = Endpoint::DeleteUsers;
+    const NEEDS_BODY: bool = false;
+
+    fn target(&self) -> String {
+        "/users/bulkDelete".to_owned()
+    }
+
+    fn body(&self) -> Option<Zeroizing<Vec<u8>>> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            ids: &'a [UserId],
+        }
+        write_json(&Body { ids: self.0 })
+    }
+
+    fn decode(&self, body: &[u8]) -> Result<Self::Output, Unreadable> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            ids: Vec<i64>,
+        }
+        // Each id is verified by reading in any case, so an answer without them is no fault.
+        let ids = json::<Answer>(body).ok().map(|answer| answer.ids);
+        Ok(ids.map(|ids| ids.into_iter().filter_map(UserId::new).collect()))
+    }
+}
+
 /// Deletes a user; any 2xx is success (zia-facts §3.2).
 pub(in crate::zia) struct DeleteUser(pub(in crate::zia) UserId);
 
@@ -197,6 +294,38 @@ mod tests {
         (new.department, new.comments) = (None, None);
         let bare = sent(&new);
         assert!(bare.get("department").is_none() && bare.get("comments").is_none());
+    }
+
+    #[test]
+    fn a_replacement_carries_every_writable_field_and_its_own_id() {
+        let replacement = UserReplacement {
+            name: "Jane".into(),
+            email: "jane@example.com".into(),
+            groups: vec![Named { id: 7, name: "Staff".into() }],
+            department: Some(Named { id: 8, name: "IT".into() }),
+            comments: Some("c".into()),
+            temp_auth_email: Some("t@example.com".into()),
+        };
+        let call = ReplaceUser(id(5), &replacement);
+        let sent: Value = serde_json::from_slice(&call.body().unwrap()).unwrap();
+        assert_eq!(call.target(), "/users/5");
+        assert_eq!(
+            sent,
+            json!({"id": 5, "name": "Jane", "email": "jane@example.com", "groups": [{"id": 7, "name": "Staff"}],
+                   "department": {"id": 8, "name": "IT"}, "comments": "c", "tempAuthEmail": "t@example.com"})
+        );
+        assert_eq!(call.decode(br#"{"id": 6}"#).unwrap_err(), Unreadable::Shape);
+    }
+
+    #[test]
+    fn a_bulk_delete_says_which_users_are_gone_or_does_not() {
+        let ids = [id(5), id(9_007_199_254_740_993)];
+        let call = DeleteUsers(&ids);
+        assert_eq!(*call.body().unwrap(), br#"{"ids":[5,9007199254740993]}"#);
+        assert_eq!(call.decode(br#"{"ids":[5]}"#).unwrap(), Some(vec![id(5)]));
+        for silent in ["", "{}", "[]"] {
+            assert_eq!(call.decode(silent.as_bytes()).unwrap(), None, "{silent:?}");
+        }
     }
 
     #[test]

@@ -60,7 +60,10 @@ async fn nothing_follows_an_end_and_no_shortcut_leads_to_a_send() {
     for to in State::ALL {
         assert!(store.advance(&op, to, details(), entry()).await.is_err(), "{to:?}");
     }
-    assert_eq!(store.approve(&op, approval(), details(), entry()).await.unwrap_err(), StoreError::Conflict);
+    assert_eq!(
+        store.approve(&op, approval(), details(), false, entry()).await.unwrap_err(),
+        StoreError::Conflict
+    );
 }
 
 #[tokio::test]
@@ -152,9 +155,9 @@ async fn an_approval_is_recorded_once_and_in_time_only() {
     let store = home.open().await;
     let op = home.awaiting(&store).await;
     assert_eq!(store.approval(&op.id).await.unwrap(), None);
-    let approved = store.approve(&op, approval(), details(), entry()).await.unwrap();
+    let approved = store.approve(&op, approval(), details(), false, entry()).await.unwrap();
     assert_eq!(approved.state, State::Approved);
-    let again = store.approve(&approved, approval(), details(), entry()).await;
+    let again = store.approve(&approved, approval(), details(), false, entry()).await;
     assert_eq!(again.unwrap_err(), StoreError::Conflict);
     let record = store.approval(&op.id).await.unwrap().unwrap();
     assert_eq!((record.by.as_str(), record.channel.as_str()), ("Olga Approver", "form"));
@@ -163,7 +166,10 @@ async fn an_approval_is_recorded_once_and_in_time_only() {
     let new = home.new_operation(Action::Activate, State::Awaiting, None);
     let late = store.create_operation(new, entry()).await.unwrap();
     home.pass(15 * 60);
-    assert_eq!(store.approve(&late, approval(), details(), entry()).await.unwrap_err(), StoreError::Conflict);
+    assert_eq!(
+        store.approve(&late, approval(), details(), false, entry()).await.unwrap_err(),
+        StoreError::Conflict
+    );
     assert_eq!(store.approval(&late.id).await.unwrap(), None);
 }
 

@@ -1,6 +1,6 @@
 //! Nothing a person could read lies on the disk (T27, I7).
 
-use std::fs;
+use std::{fs, path::Path};
 
 use jiff::SignedDuration;
 use serde_json::json;
@@ -31,6 +31,7 @@ async fn fill(home: &Home, store: &Store, n: i64) {
             channel: Channel::Http,
         },
         state: State::Awaiting,
+        own: false,
         arguments: Digest::of_json(&arguments),
         subject: Some(user(n)),
         expires_at: home.now() + SignedDuration::from_mins(15),
@@ -47,7 +48,7 @@ async fn fill(home: &Home, store: &Store, n: i64) {
     };
     store.capture(new, entry()).await.unwrap();
     let approval = Approval { by: "Olgarina".into(), channel: "code".into(), digest: Digest::of(b"seen") };
-    let op = store.approve(&op, approval, details.clone(), entry()).await.unwrap();
+    let op = store.approve(&op, approval, details.clone(), false, entry()).await.unwrap();
     let (op, permit) =
         store.begin_send(&op, Write::DeleteUser(user(n)), details.clone(), entry()).await.unwrap();
     store.end_send(permit, SendOutcome::Done, None, entry()).await.unwrap();
@@ -60,9 +61,17 @@ fn holds(bytes: &[u8], needle: &[u8]) -> bool {
 }
 
 fn search(home: &Home, needles: &[Vec<u8>]) -> usize {
+    search_in(&home.settings().state_dir, needles)
+}
+
+fn search_in(folder: &Path, needles: &[Vec<u8>]) -> usize {
     let mut size = 0;
-    for file in fs::read_dir(home.settings().state_dir).unwrap() {
+    for file in fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
+        if path.is_dir() {
+            size += search_in(&path, needles);
+            continue;
+        }
         let bytes = fs::read(&path).unwrap();
         size += bytes.len();
         for needle in needles {

@@ -69,7 +69,7 @@ async fn a_delete_without_a_capture_of_that_user_that_opens_is_refused() {
     let store = home.open().await;
     let new = home.new_operation(Action::DeprovisionUser, State::Awaiting, Some(user(42)));
     let op = store.create_operation(new, entry()).await.unwrap();
-    let op = store.approve(&op, approval(), details(), entry()).await.unwrap();
+    let op = store.approve(&op, approval(), details(), false, entry()).await.unwrap();
     assert_eq!(try_send(&store, &op, delete()).await.unwrap_err(), StoreError::NotApproved);
     let of_another = NewCapture {
         tenant: TENANT,
@@ -190,7 +190,7 @@ async fn an_approved_activation_is_sent_once() {
     let new = home.new_operation(Action::Activate, State::Awaiting, None);
     let op = store.create_operation(new, entry()).await.unwrap();
     assert_eq!(try_send(&store, &op, Write::Activate).await.unwrap_err(), StoreError::NotApproved);
-    let op = store.approve(&op, approval(), details(), entry()).await.unwrap();
+    let op = store.approve(&op, approval(), details(), false, entry()).await.unwrap();
     assert_eq!(try_send(&store, &op, Write::Activate).await.unwrap().state, State::Activating);
     assert_eq!(try_send(&store, &op, Write::Activate).await.unwrap_err(), StoreError::Conflict);
 }

@@ -240,6 +240,10 @@ impl SendPermit for Permit {
     fn write(&self) -> Write {
         self.1
     }
+
+    fn holds_for(&self, _: Duration) -> bool {
+        true
+    }
 }
 
 pub(super) fn permit(write: Write) -> Permit {
