@@ -25,6 +25,8 @@ mod reconcile;
 mod records;
 mod recover;
 mod report;
+#[cfg(test)]
+mod simulation;
 mod status;
 mod watch;
 

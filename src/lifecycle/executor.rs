@@ -15,10 +15,11 @@ use super::{
     audit::entry,
     details::Details,
     failure::Failure,
+    reconcile::{self, Next},
     report::{Activation, ActivationState},
 };
 use crate::{
-    model::{Action, Operation, OperationId, State, Write},
+    model::{Action, Operation, OperationId, Write},
     store::{Permit, RENEW_EVERY, SendOutcome},
 };
 
@@ -98,13 +99,11 @@ impl Lifecycle {
             return self.carry_activation(operation).await;
         }
         loop {
-            let next = match operation.state {
-                State::Approved => self.send(operation).await?,
-                State::Sending | State::Acked | State::Unknown => self.settle(operation).await?,
-                State::Verified | State::Activating | State::NotActive => {
-                    return self.activate_after(operation).await;
-                }
-                _ => return Ok(()),
+            let next = match reconcile::next(operation.state) {
+                Next::Send => self.send(operation).await?,
+                Next::FindOut => self.settle(operation).await?,
+                Next::Activate => return self.activate_after(operation).await,
+                Next::Rest => return Ok(()),
             };
             let Some(moved) = next else { return Ok(()) };
             operation = moved;

@@ -20,7 +20,8 @@ pub(crate) fn may_follow(from: State, to: State) -> bool {
         // Sent again only after reading showed that nothing was done (guardrails K6, F22).
         Unknown => matches!(to, Unknown | Sending | Verified | Failed),
         Verified => matches!(to, Activating | NotActive | Done),
-        Activating => matches!(to, Done | NotActive | Failed),
+        // An activation can be repeated (guardrails K11).
+        Activating => matches!(to, Activating | Done | NotActive | Failed),
         NotActive => matches!(to, Activating | NotActive | Done),
         Done | AlreadyDone | Planned | Declined | Expired | Changed | Failed => false,
     }

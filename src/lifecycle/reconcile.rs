@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    model::{Action, Named},
+    model::{Action, Named, State},
     store::{MAX_SENDS, SendOutcome},
 };
 
@@ -60,6 +60,64 @@ impl Journal {
     }
 }
 
+/// How ZIA answered a send, or did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It did it.
+    Done,
+    /// It did nothing: there is no such user.
+    NoSuchUser,
+    /// It did nothing, or nothing left.
+    Refused,
+    /// Not known.
+    Lost,
+}
+
+impl Answer {
+    /// What goes on record.
+    pub(crate) fn outcome(self) -> SendOutcome {
+        match self {
+            Self::Done => SendOutcome::Done,
+            Self::NoSuchUser | Self::Refused => SendOutcome::Refused,
+            Self::Lost => SendOutcome::Unknown,
+        }
+    }
+}
+
+/// What an answer makes of an operation, given which send it answers, from 1.
+pub(crate) fn after_answer(wish: Wish, attempt: i64, answer: Answer) -> State {
+    match (answer, attempt, wish) {
+        (Answer::Done, ..) => State::Acked,
+        (Answer::NoSuchUser, 1, Wish::Delete) => State::AlreadyDone,
+        (Answer::NoSuchUser | Answer::Refused, 1, _) => State::Failed,
+        // An earlier send may have done it: what this one was refused for does not tell.
+        (Answer::NoSuchUser | Answer::Refused, ..) | (Answer::Lost, ..) => State::Unknown,
+    }
+}
+
+/// What to do next with an operation that changes one user, from its record alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Check a last time and send.
+    Send,
+    /// Read what became of the sends.
+    FindOut,
+    /// Activate what was verified.
+    Activate,
+    /// Nothing.
+    Rest,
+}
+
+/// What to do next with an operation in a state.
+pub(crate) fn next(state: State) -> Next {
+    match state {
+        State::Approved => Next::Send,
+        State::Sending | State::Acked | State::Unknown => Next::FindOut,
+        State::Verified | State::Activating | State::NotActive => Next::Activate,
+        _ => Next::Rest,
+    }
+}
+
 /// What reading shows, once the time in which ZIA may answer from before is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
@@ -82,7 +140,8 @@ pub(crate) enum Verdict {
     Resend,
     /// It took no effect, and is not sent again.
     NotApplied,
-    /// The user is neither as before nor as wanted: a person has to look.
+    /// What ZIA shows contradicts what it answered, or is neither as before nor as wanted: a person
+    /// has to look.
     Overtaken,
     /// Not known; reading goes on.
     Unknown,
@@ -92,8 +151,14 @@ pub(crate) enum Verdict {
 pub(crate) fn conclude(journal: &Journal, seen: Seen) -> Verdict {
     match (seen, journal.acked(), journal.wish) {
         (Seen::AsWanted, _, _) => Verdict::Applied,
-        // ZIA said that it did it and shows otherwise: no reading settles that here.
-        (Seen::AsBefore, true, _) | (Seen::Otherwise, true, Wish::Delete) => Verdict::Unknown,
+        // ZIA said that it did it and shows otherwise: a lag, or somebody who undid it.
+        (Seen::AsBefore, true, _) | (Seen::Otherwise, true, Wish::Delete) => {
+            if journal.in_time {
+                Verdict::Unknown
+            } else {
+                Verdict::Overtaken
+            }
+        }
         // Done by us, and changed by another since or at once.
         (Seen::Otherwise, true, Wish::Create | Wish::Replace) => Verdict::Applied,
         (Seen::AsBefore, false, _) if journal.may_send_again() => Verdict::Resend,
@@ -160,6 +225,14 @@ mod tests {
                     assert_eq!(conclude(&journal(wish, sends), seen), verdict, "{wish:?} {seen:?} {sends:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_contradicts_zias_own_answer_is_left_to_a_person_once_the_time_is_over() {
+        for wish in WISHES {
+            let late = Journal { in_time: false, ..journal(wish, &[Some(O::Done)]) };
+            assert_eq!(conclude(&late, Seen::AsBefore), V::Overtaken, "{wish:?}");
         }
     }
 

@@ -102,10 +102,10 @@ impl Lifecycle {
     async fn created_user(&self, draft: &Draft, id: Option<UserId>) -> Option<Option<User>> {
         let until = Deadline::after(READING);
         if let Some(id) = id {
-            let found = self.directory.by_id(id, until).await.ok()??;
+            let found = self.directory.by_id(id, until).await.ok()?;
             // By id they may come encoded; ZIA's answer to the create was about this address.
             let (name, email) = (draft.name.clone(), draft.email.clone());
-            return Some(Some(User { name, email, ..found.user }));
+            return Some(found.map(|found| User { name, email, ..found.user }));
         }
         let email = draft.email.parse::<Email>().ok()?;
         match self.directory.look_up(&UserRef::Email(email), until).await.ok()? {

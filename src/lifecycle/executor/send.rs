@@ -11,11 +11,11 @@ use crate::{
         executor::look::differing,
         failure::{Code, Failure},
         password,
-        reconcile::Wish,
+        reconcile::{Answer, Wish, after_answer},
         report::{Draft, Subject},
     },
     model::{Digest, Operation, SendPermit as _, State, User, Write},
-    store::{Permit, SendOutcome},
+    store::Permit,
     zia::{self, Deadline, Kind, Landed, NewUser, Raw, UserReplacement, ZiaUser},
 };
 
@@ -137,7 +137,7 @@ impl Lifecycle {
         mut details: Details,
         answer: Option<Raw<ZiaUser>>,
     ) -> Result<Option<Operation>, Failure> {
-        self.end_send(permit, SendOutcome::Done, None).await?;
+        self.end_send(permit, Answer::Done.outcome(), None).await?;
         let created = match (details.user.clone(), answer) {
             (Some(Subject::Draft(draft)), Some(answer)) => Some((draft, to_user(&answer.value))),
             _ => None,
@@ -165,25 +165,31 @@ impl Lifecycle {
         mut details: Details,
         error: zia::Error,
     ) -> Result<Option<Operation>, Failure> {
-        let (first, code) = (permit.attempt() == 1, error.code.clone());
-        let nothing = error.landed == Landed::No;
-        let outcome = if nothing { SendOutcome::Refused } else { SendOutcome::Unknown };
-        let write = permit.write();
-        self.end_send(permit, outcome, code.as_deref()).await?;
-        if nothing && first && error.kind == Kind::NotFound && matches!(write, Write::DeleteUser(_)) {
-            sent.subject.into_iter().for_each(|id| self.directory.forget(id));
-            details.note(wording::ABSENT_ALREADY);
-            return self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some);
-        }
-        if nothing && first {
-            if error.kind == Kind::Refused && write == Write::CreateUser {
-                details.note(wording::REFUSED_CREATE);
+        let (write, wish) = (permit.write(), Wish::of(sent.action).ok_or_else(internal)?);
+        let answer = match (error.landed, error.kind.clone()) {
+            (Landed::No, Kind::NotFound) => Answer::NoSuchUser,
+            (Landed::No, _) => Answer::Refused,
+            (Landed::Unknown, _) => Answer::Lost,
+        };
+        let after = after_answer(wish, permit.attempt(), answer);
+        self.end_send(permit, answer.outcome(), error.code.as_deref()).await?;
+        match after {
+            State::AlreadyDone => {
+                sent.subject.into_iter().for_each(|id| self.directory.forget(id));
+                details.note(wording::ABSENT_ALREADY);
+                self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)
             }
-            return self.fail(sent, details, refusal(error)).await;
+            State::Failed => {
+                if error.kind == Kind::Refused && write == Write::CreateUser {
+                    details.note(wording::REFUSED_CREATE);
+                }
+                self.fail(sent, details, refusal(error)).await
+            }
+            _ => {
+                details.note(wording::lost(write));
+                self.step(sent, State::Unknown, &details, "send.unknown").await.map(Some)
+            }
         }
-        // An earlier send may have done it: what this one was refused for does not tell.
-        details.note(wording::lost(write));
-        self.step(sent, State::Unknown, &details, "send.unknown").await.map(Some)
     }
 
     /// Ends an operation of which nothing was applied.

@@ -46,7 +46,9 @@ impl Lifecycle {
                     details.note(wording::no_effect(write));
                     return self.step(&operation, State::Failed, &details, "send.settled").await.map(Some);
                 }
-                Verdict::Overtaken => return self.overtaken(&operation, details, &sight).await.map(Some),
+                Verdict::Overtaken => {
+                    return self.overtaken(&operation, details, &journal, &sight).await.map(Some);
+                }
                 Verdict::Unknown => {
                     if journal.acked() {
                         details.note(wording::not_confirmed(write));
@@ -136,17 +138,18 @@ impl Lifecycle {
         &self,
         operation: &Operation,
         mut details: Details,
+        journal: &Journal,
         sight: &Sight,
     ) -> Result<Operation, Failure> {
-        let message = match (Wish::of(operation.action), &sight.user) {
-            (Some(Wish::Create), Some(user)) => format!(
+        let wish = Wish::of(operation.action).ok_or_else(internal)?;
+        let message = match (wish, &sight.user) {
+            _ if journal.acked() => wording::contradicted(write_of(operation)?),
+            (Wish::Create, Some(user)) => format!(
                 "the address now belongs to user {}, who differs from what was asked in {}",
                 user.id,
                 sight.differs.join(", ")
             ),
-            (Some(Wish::Delete), _) => {
-                "the user is still there and was changed meanwhile: the delete did not take effect".into()
-            }
+            (Wish::Delete, ..) => wording::NOT_DELETED_AND_CHANGED.into(),
             (_, None) => "the user is gone meanwhile".into(),
             _ => format!(
                 "somebody else changed the user meanwhile: what ZIA shows is neither as before nor as asked, in {}",
@@ -155,7 +158,7 @@ impl Lifecycle {
         };
         details.note(format!("{message}; a person has to look"));
         details.initial_password = None;
-        if Wish::of(operation.action) == Some(Wish::Replace) {
+        if wish == Wish::Replace {
             let next = "look at the user with find_user, then ask again";
             details.failure = Some(Failure::new(Code::Conflict, message, next));
         }

@@ -27,6 +27,17 @@ pub(super) const CREATED_BY_READING: &str = "the user was found as asked for: th
 
 pub(super) const REPLACED_BY_READING: &str = "the user was read as asked for: the change took effect";
 
+pub(super) const NOT_DELETED_AND_CHANGED: &str =
+    "the user is still there and was changed meanwhile: the delete did not take effect";
+
+/// Said when ZIA answered that it did the write, and goes on showing that it did not.
+pub(super) fn contradicted(write: Write) -> String {
+    let name = name(write);
+    format!(
+        "ZIA answered that it did the {name}, and goes on showing the user as before: it may have been undone"
+    )
+}
+
 /// Said while the outcome of a write is not known.
 pub(super) fn lost(write: Write) -> String {
     format!("ZIA's reply to the {} was lost; the server reads ZIA until that is settled", name(write))
