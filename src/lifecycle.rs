@@ -108,6 +108,7 @@ struct Shared {
     running: Mutex<HashSet<OperationId>>,
     changes: broadcast::Sender<OperationId>,
     activator: activation::Activator,
+    paused: executor::Paused,
     /// ZIA's edit lock is one per tenant: our own writes do not contend for it.
     writing: tokio::sync::Mutex<()>,
     beginning: keyed::KeyedLocks,
@@ -121,6 +122,7 @@ impl Lifecycle {
             running: Mutex::default(),
             changes: broadcast::channel(256).0,
             activator: activation::Activator::default(),
+            paused: executor::Paused::default(),
             writing: tokio::sync::Mutex::default(),
             beginning: keyed::KeyedLocks::default(),
             cursor_key: store.derived_key("cursor"),
