@@ -21,6 +21,7 @@ use zia_mcp::{
 };
 
 /// What a test of the use cases stands on.
+#[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) tenant: Arc<SandboxTenant>,
     pub(crate) lifecycle: Lifecycle,
