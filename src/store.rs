@@ -8,6 +8,8 @@
 mod approvals;
 mod audit;
 mod captures;
+mod checkpoint_files;
+mod checkpoints;
 mod engine;
 mod error;
 mod files;
@@ -21,6 +23,7 @@ mod sends;
 #[cfg(test)]
 mod tests;
 mod vault;
+mod verify;
 
 use std::{
     fmt,
@@ -29,15 +32,19 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 pub use approvals::{Approval, ApprovalRecord};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
 pub use captures::{CaptureInfo, NewCapture};
+pub use checkpoint_files::append_checkpoints;
+pub use checkpoints::Checkpoint;
 pub use error::StoreError;
 pub use operations::NewOperation;
 pub use queries::{SubjectKey, Which};
 pub use sends::{MAX_SENDS, Permit, SendOutcome};
+pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
 
 use crate::model::{Clock, Digest};
 use engine::{Engine, bounded};
@@ -65,6 +72,13 @@ struct Inner {
     clock: Clock,
     state_dir: PathBuf,
     presence: OnceLock<Option<presence::Presence>>,
+    growth: Notify,
+}
+
+impl Inner {
+    fn new(engine: Engine, vault: Vault, clock: Clock, state_dir: PathBuf) -> Self {
+        Self { engine, vault, clock, state_dir, presence: OnceLock::new(), growth: Notify::new() }
+    }
 }
 
 impl Store {
@@ -82,8 +96,26 @@ impl Store {
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
         let engine = Engine::open(&dir).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
-        let presence = OnceLock::new();
-        Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir: dir.path, presence })))
+        Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
+    }
+
+    /// Opens a store that is there for reading alone, and changes nothing in it.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is none; otherwise as [`Store::open`].
+    pub async fn open_to_read(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        if !settings.state_dir.join(engine::DATABASE).exists() {
+            return Err(StoreError::Unavailable(format!(
+                "there is no store in {}",
+                settings.state_dir.display()
+            )));
+        }
+        let dir = files::state_dir(&settings.state_dir)?;
+        let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
+        let vault = Vault::new(keys::load_or_create(&key_file, false)?);
+        let engine = Engine::open_to_read(&dir)?;
+        bounded(schema::prove(&engine, &vault)).await?;
+        Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }
 
     /// A key of its own for each label, from the key file; stays the same for a store's life.
