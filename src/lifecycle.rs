@@ -24,7 +24,10 @@ mod reconcile;
 mod records;
 mod recover;
 mod report;
+mod restore;
 mod status;
+mod subject;
+mod update;
 
 use std::{
     collections::HashSet,
@@ -47,7 +50,9 @@ pub use report::{
     Activation, ActivationState, Approval, Capture, Change, Draft, HowToApprove, InitialPassword, Outcome,
     Report, Subject,
 };
+pub use restore::RestoreUser;
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
+pub use update::UpdateUser;
 
 use crate::{
     directory::Directory,

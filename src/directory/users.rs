@@ -66,6 +66,8 @@ pub struct ById {
     pub user: User,
     /// Digest of the documented fields, to notice a change.
     pub object: Digest,
+    /// The temporary authentication address, if any.
+    pub temp_auth_email: Option<String>,
     /// The address, unless ZIA answered an encoded one (zia-facts §3.2).
     pub plain_email: Option<String>,
     plain_name: Option<String>,
@@ -259,6 +261,7 @@ impl From<Raw<ZiaUser>> for ById {
             user: to_user(&found.value),
             raw: found.raw,
             object,
+            temp_auth_email: found.value.temp_auth_email.filter(|e| !e.is_empty()),
             plain_email: plain(found.value.email).filter(|e| e.contains('@')),
             plain_name: plain(found.value.name),
         }

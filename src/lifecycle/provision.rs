@@ -150,10 +150,7 @@ pub(crate) fn discarded() -> InitialPassword {
 
 fn check(request: &ProvisionUser) -> Result<Checked, Failure> {
     let mut notes = Vec::new();
-    let name = text("name", &request.name, MAX_NAME, &mut notes)?;
-    if name.is_empty() {
-        return Err(Failure::argument("name", "the name is empty"));
-    }
+    let name = display_name(&request.name, &mut notes)?;
     let email: Email = request
         .email
         .parse()
@@ -161,14 +158,25 @@ fn check(request: &ProvisionUser) -> Result<Checked, Failure> {
     if request.groups.is_empty() {
         return Err(Failure::argument("groups", "ZIA needs at least one group"));
     }
-    if request.groups.len() > MAX_GROUPS {
-        let message =
-            format!("a user has at most {MAX_GROUPS} groups in ZIA, {} were named", request.groups.len());
-        return Err(Failure::new(Code::LimitExceeded, message, "name fewer groups").at("groups"));
-    }
+    check_count("groups", request.groups.len())?;
     let comments =
         request.comments.as_deref().map(|c| comments(c, &mut notes)).transpose()?.filter(|c| !c.is_empty());
     Ok(Checked { name, email, comments, notes })
+}
+
+/// A display name as it is written to ZIA.
+pub(crate) fn display_name(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
+    let name = text("name", given, MAX_NAME, notes)?;
+    if name.is_empty() { Err(Failure::argument("name", "the name is empty")) } else { Ok(name) }
+}
+
+/// Refuses more groups than a user can have.
+pub(crate) fn check_count(field: &str, groups: usize) -> Result<(), Failure> {
+    if groups <= MAX_GROUPS {
+        return Ok(());
+    }
+    let message = format!("a user has at most {MAX_GROUPS} groups in ZIA, these would be {groups}");
+    Err(Failure::new(Code::LimitExceeded, message, "name fewer groups").at(field))
 }
 
 /// A text as it is written to ZIA: outer blanks cut, composed, nothing hidden in it.
@@ -193,7 +201,7 @@ fn text(field: &str, given: &str, most: usize, notes: &mut Vec<String>) -> Resul
 }
 
 /// Comments may hold line breaks and tabs.
-fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
+pub(crate) fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
     let lines: Result<Vec<_>, _> = given
         .replace("\r\n", "\n")
         .split('\n')
@@ -220,7 +228,7 @@ fn digest(request: &ProvisionUser, checked: &Checked) -> Digest {
 }
 
 /// Accepts an existing user who is as asked.
-fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
+pub(crate) fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
     let differs = [
         ("name", draft.name != user.name),
         ("department", draft.department.as_ref().map(|d| d.id) != user.department.as_ref().map(|d| d.id)),
@@ -241,14 +249,14 @@ fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
         .among(candidates))
 }
 
-fn several(users: &[User]) -> Failure {
+pub(crate) fn several(users: &[User]) -> Failure {
     let message = format!("{} users have this address; nothing was sent", users.len());
     Failure::new(Code::AlreadyExists, message, "look at them with find_user")
         .at("email")
         .among(user_candidates(users))
 }
 
-fn creation(draft: &Draft) -> Vec<Change> {
+pub(crate) fn creation(draft: &Draft) -> Vec<Change> {
     let fields = [
         ("name", json!(draft.name)),
         ("email", json!(draft.email)),

@@ -11,8 +11,10 @@ mod lost;
 mod provision;
 mod recover;
 mod refused;
+mod restore;
 mod secrets;
 mod store_faults;
+mod update;
 
 use std::time::Duration;
 
