@@ -16,6 +16,7 @@ mod failure;
 mod find;
 mod keyed;
 mod operation;
+mod pace;
 mod password;
 mod policy;
 mod provision;
@@ -25,9 +26,12 @@ mod records;
 mod recover;
 mod report;
 mod restore;
+#[cfg(test)]
+mod simulation;
 mod status;
 mod subject;
 mod update;
+mod watch;
 
 use std::{
     collections::HashSet,
@@ -43,6 +47,7 @@ pub use begin::Begun;
 pub use deprovision::DeprovisionUser;
 pub use failure::{Candidate, Code, Failure};
 pub use find::{FindUser, FoundUsers, ListNames, Match, NamesFound, Source};
+pub use pace::Pace;
 pub use policy::{Policy, Tier};
 pub use provision::ProvisionUser;
 pub use records::{CaptureShown, Records};
@@ -75,6 +80,8 @@ pub struct Settings {
     pub expires: Duration,
     /// Whether only reading tools are offered.
     pub read_only: bool,
+    /// When ZIA is read again to find out what became of a write.
+    pub pace: Pace,
 }
 
 impl Default for Settings {
@@ -84,6 +91,7 @@ impl Default for Settings {
             ask: Duration::from_secs(55),
             expires: Duration::from_secs(15 * 60),
             read_only: false,
+            pace: Pace::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 pub(super) const HTTP_CALLER: &str = "http";
 
 /// How often operations that nobody carries on are looked for.
-const RECOVER_EVERY: Duration = Duration::from_secs(30);
+const RECOVER_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the end of a session may take.
 const SIGN_OUT: Duration = Duration::from_secs(1);
@@ -202,7 +202,8 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
         protected: config.policy.protected.clone(),
         max_open: config.policy.max_open,
     };
-    lifecycle::Settings { policy, ask: config.approval.ask, expires: config.approval.expires, read_only }
+    let (ask, expires) = (config.approval.ask, config.approval.expires);
+    lifecycle::Settings { policy, ask, expires, read_only, ..lifecycle::Settings::default() }
 }
 
 fn tier(raise: Option<Approval>) -> Option<Tier> {

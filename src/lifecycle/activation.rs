@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,19 +16,16 @@ use super::{
     report::{Activation, ActivationState},
 };
 use crate::{
-    model::{Action, Operation, State, Write},
-    store::{SendOutcome, Which},
+    model::{Action, Operation, OperationId, State, Write},
+    store::{SendOutcome, StoreError, Which},
     zia::{ActivationStatus, Deadline},
 };
 
 /// How long an activation is watched before the caller is told that it is not live yet.
 const PROMPT: Duration = Duration::from_secs(20);
 
-/// How long one that is queued or running is watched in all (guardrails F29).
-const WATCHED: Duration = Duration::from_secs(300);
-
-/// The pauses between two readings of the status; the last one repeats.
-const PAUSES: [u64; 12] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 8, 15, 30];
+/// How long an activation waits for its turn and for ZIA's edit lock.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a running activation of somebody else is waited for before our first write.
 const OTHERS: Duration = Duration::from_secs(10);
@@ -42,17 +39,26 @@ pub(crate) struct Activator {
     /// One activation at a time; who waits here may find itself covered.
     turn: tokio::sync::Mutex<()>,
     staged: AtomicU64,
-    /// The newest write covered by a finished activation, and how that ended.
-    covered: Mutex<(u64, Option<Activation>)>,
+    /// The newest write covered by a finished activation, how that ended, and who sent it.
+    covered: Mutex<(u64, Option<Ended>)>,
+    /// Whether activations that were sent are watched in the background.
+    pub(crate) watching: AtomicBool,
+}
+
+/// How an activation ended, and the operation that sent it.
+#[derive(Clone, Debug)]
+struct Ended {
+    activation: Activation,
+    by: OperationId,
 }
 
 impl Activator {
-    fn covering(&self, write: u64) -> Option<Activation> {
+    fn covering(&self, write: u64) -> Option<Ended> {
         let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         covered.1.clone().filter(|_| covered.0 >= write)
     }
 
-    fn cover(&self, upto: u64, ended: Activation) {
+    fn cover(&self, upto: u64, ended: Ended) {
         *self.covered.lock().unwrap_or_else(PoisonError::into_inner) = (upto, Some(ended));
     }
 }
@@ -129,8 +135,13 @@ impl Lifecycle {
         true
     }
 
-    /// Carries out `activate` itself.
-    pub(crate) async fn activate_approved(&self, operation: Operation) -> Result<(), Failure> {
+    /// Carries out `activate` itself, from wherever it stands: an activation can be repeated (K11).
+    pub(crate) async fn carry_activation(&self, operation: Operation) -> Result<(), Failure> {
+        if operation.state == State::Approved && !self.in_time(&operation, &Details::of(&operation)) {
+            let mut details = Details::of(&operation);
+            details.note("approved, but not carried out in time; nothing was sent; ask again");
+            return self.step(&operation, State::Expired, &details, "operation.expired").await.map(drop);
+        }
         let details = Details::of(&operation);
         let _turn = self.shared.activator.turn.lock().await;
         let upto = self.shared.activator.staged.load(Ordering::SeqCst);
@@ -144,12 +155,20 @@ impl Lifecycle {
         &self,
         operation: Operation,
         details: Details,
-    ) -> Result<(Operation, Activation), Failure> {
-        let audit = entry("send.intended", [("write", Write::Activate.as_str().into())]);
-        let (sent, permit) =
-            self.store.begin_send(&operation, Write::Activate, details.to_value(), audit).await?;
+    ) -> Result<(Operation, Ended), Failure> {
+        let audit = entry("send.intended", []);
+        let begun = self.store.begin_send(&operation, Write::Activate, details.to_value(), audit).await;
+        let by = operation.id.clone();
+        let (sent, permit) = match begun {
+            Err(StoreError::SendsExhausted) => {
+                let often = "activated as often as one operation may, and not confirmed; call `activate`";
+                let activation = Activation::with(ActivationState::Failed, often);
+                return Ok((operation, Ended { activation, by }));
+            }
+            other => other?,
+        };
         self.changed(&sent.id);
-        let ended = match self.zia.activate(&permit, Deadline::after(WATCHED)).await {
+        let ended = match self.zia.activate(&permit, Deadline::after(PATIENCE)).await {
             Ok(_) => {
                 self.end_send(permit, SendOutcome::Done, None).await?;
                 self.watch(PROMPT).await
@@ -161,106 +180,55 @@ impl Lifecycle {
                 if not_done { refused(error) } else { unless_refused(self.watch(PROMPT).await, error) }
             }
         };
-        Ok((sent, ended))
-    }
-
-    /// Reads the status until it is `ACTIVE` or the time is over.
-    async fn watch(&self, limit: Duration) -> Activation {
-        let end = tokio::time::Instant::now() + limit;
-        let mut last = None;
-        for n in 0.. {
-            let pause = PAUSES.get(n).or(PAUSES.last()).copied().unwrap_or(30);
-            let at = tokio::time::Instant::now() + Duration::from_secs(pause);
-            if at > end {
-                break;
-            }
-            tokio::time::sleep_until(at).await;
-            last = self.zia.status(Deadline::after(READING)).await.ok().or(last);
-            if last == Some(ActivationStatus::Active) {
-                return Activation::plain(ActivationState::Active);
-            }
-        }
-        self.not_active(last).await
-    }
-
-    /// Says why the tenant does not read `ACTIVE`.
-    async fn not_active(&self, last: Option<ActivationStatus>) -> Activation {
-        if self.zia.eusa_accepted(Deadline::after(READING)).await.is_ok_and(|accepted| !accepted) {
-            let why =
-                "ZIA activates nothing before its end user subscription agreement is accepted in the portal";
-            return Activation::with(ActivationState::Failed, why);
-        }
-        match last {
-            Some(ActivationStatus::Pending) => Activation::with(
-                ActivationState::Queued,
-                "ZIA took the activation and still reads PENDING: it may wait for another administrator; the server goes on watching",
-            ),
-            _ => Activation::with(
-                ActivationState::Pending,
-                "the tenant did not read ACTIVE in time; the server goes on watching, `activate` asks again",
-            ),
-        }
+        Ok((sent, Ended { activation: ended, by }))
     }
 
     async fn end_activation(
         &self,
         operation: &Operation,
         mut details: Details,
-        ended: Activation,
+        ended: Ended,
     ) -> Result<(), Failure> {
-        let active = ended.state == ActivationState::Active;
-        let watch_on = matches!(ended.state, ActivationState::Queued | ActivationState::Pending);
-        details.activation = Some(ended);
-        if active {
+        let state = ended.activation.state;
+        let sent = state != ActivationState::Failed;
+        details.activation = Some(ended.activation);
+        details.activated_by = sent.then(|| ended.by.clone());
+        let audit = |event| entry(event, [("activation_of", ended.by.as_str().into())]);
+        if state == ActivationState::Active {
             // The others first: who reads this one as done may look at them next.
-            let others = self.finish_all().await;
-            self.step(operation, State::Done, &details, "activation.active").await?;
+            let others = self.finish_all(&ended.by).await;
+            self.step_with(operation, State::Done, &details, audit("activation.active")).await?;
             return others;
         }
-        let waiting = self.step(operation, State::NotActive, &details, "activation.not_active").await?;
-        if watch_on {
-            self.watch_on(waiting);
-        }
+        self.step_with(operation, State::NotActive, &details, audit("activation.not_active")).await?;
+        self.watch_on();
         Ok(())
-    }
-
-    /// Goes on watching in the background an activation that was sent.
-    fn watch_on(&self, operation: Operation) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            if this.watch(WATCHED).await.state != ActivationState::Active {
-                return;
-            }
-            if let Err(error) = this.finish(&operation).await {
-                tracing::warn!(operation.id = %operation.id, %error, "an activated operation could not be closed");
-            }
-        });
     }
 
     /// Closes what an activation of ours, read back as `ACTIVE`, has published too.
-    async fn finish_all(&self) -> Result<(), Failure> {
+    async fn finish_all(&self, by: &OperationId) -> Result<(), Failure> {
         for operation in self.store.operations(Some(self.tenant()), Which::Unactivated, 1_000).await? {
             // Others are closed by their own task, which holds or waits for the turn.
             if operation.state == State::NotActive && operation.action != Action::Activate {
-                self.finish(&operation).await?;
+                self.finish(&operation, by).await?;
             }
         }
         Ok(())
     }
 
-    async fn finish(&self, operation: &Operation) -> Result<(), Failure> {
+    /// Closes an operation whose write an activation of ours has published.
+    pub(crate) async fn finish(&self, operation: &Operation, by: &OperationId) -> Result<(), Failure> {
         let mut details = Details::of(operation);
         details.activation = Some(Activation::plain(ActivationState::Active));
-        match self.step(operation, State::Done, &details, "activation.active").await {
+        details.activated_by = Some(by.clone());
+        let audit = entry("activation.active", [("activation_of", by.as_str().into())]);
+        match self.step_with(operation, State::Done, &details, audit).await {
             // Somebody else closed it meanwhile.
             Err(Failure { code: super::failure::Code::Conflict, .. }) | Ok(_) => Ok(()),
             Err(other) => Err(other),
         }
     }
 }
-
-/// How long one reading of the status may take.
-const READING: Duration = Duration::from_secs(30);
 
 /// An error of ZIA's own that published nothing is a failure, not a place in a queue (guardrails F28).
 fn unless_refused(watched: Activation, error: crate::zia::Error) -> Activation {

@@ -327,5 +327,6 @@ pub(crate) fn approved_digest(operation: &Operation, details: &Details) -> Diges
     Digest::of_json(&json!({
         "operation": operation.id, "action": operation.action, "subject": operation.subject,
         "arguments": operation.arguments.to_string(), "object": details.object,
+        "user": details.user, "replacement": details.replacement,
     }))
 }

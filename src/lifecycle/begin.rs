@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{Action, Actor, Digest, Operation, OperationId, State, UserId},
-    store::{NewOperation, Which},
+    store::{AuditEntry, NewOperation, Which},
 };
 
 /// How often an operation that another process may carry out is looked at.
@@ -90,7 +90,11 @@ impl Lifecycle {
 
     pub(crate) async fn load(&self, id: &OperationId) -> Result<Operation, Failure> {
         let found = self.store.operation(id).await?.filter(|o| o.tenant == self.tenant());
-        let operation = found.ok_or_else(no_such_operation)?;
+        self.unless_lapsed(found.ok_or_else(no_such_operation)?).await
+    }
+
+    /// An operation as it is now, which is expired if nobody decided it in time.
+    pub(crate) async fn unless_lapsed(&self, operation: Operation) -> Result<Operation, Failure> {
         if has_lapsed(&operation, self.clock.now()) { self.expire(operation).await } else { Ok(operation) }
     }
 
@@ -113,11 +117,22 @@ impl Lifecycle {
         details: &Details,
         event: &'static str,
     ) -> Result<Operation, Failure> {
+        self.step_with(from, to, details, entry(event, [])).await
+    }
+
+    /// The same, with more on record.
+    pub(crate) async fn step_with(
+        &self,
+        from: &Operation,
+        to: State,
+        details: &Details,
+        audit: AuditEntry,
+    ) -> Result<Operation, Failure> {
         if !may_follow(from.state, to) {
             tracing::error!(operation.id = %from.id, from = from.state.as_str(), to = to.as_str(), "step refused");
             return Err(internal());
         }
-        let audit = entry(event, [("from", from.state.as_str().into()), ("to", to.as_str().into())]);
+        let audit = audit.with("from", from.state.as_str()).with("to", to.as_str());
         let moved = self.store.advance(from, to, details.to_value(), audit).await?;
         self.changed(&moved.id);
         Ok(moved)

@@ -1,39 +1,36 @@
 //! Carries operations out: the only caller of the endpoints that write.
 
-mod create;
-mod delete;
+mod look;
+mod send;
+mod settle;
+mod wording;
 
 use std::{future::Future, sync::PoisonError, time::Duration};
 
+use jiff::SignedDuration;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     Lifecycle,
     audit::entry,
     details::Details,
-    failure::{Code, Failure},
+    failure::Failure,
+    reconcile::{self, Next},
     report::{Activation, ActivationState},
 };
 use crate::{
-    model::{Action, Operation, OperationId, State, Write},
-    store::{Permit, SendOutcome},
-    zia::{self, Landed},
+    model::{Action, Operation, OperationId, Write},
+    store::{Permit, RENEW_EVERY, SendOutcome},
 };
 
 /// How long an approved write waits for its turn and for ZIA's edit lock (guardrails F14).
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long after the approval an operation may be carried out, or a write sent again (guardrails K4).
+pub(crate) const EXECUTION: SignedDuration = SignedDuration::from_mins(15);
+
 /// How long one round of reading may take.
 const READING: Duration = Duration::from_secs(60);
-
-/// Pauses between the rounds that settle an unknown outcome.
-const SETTLING: [Duration; 5] = [
-    Duration::from_secs(10),
-    Duration::from_secs(30),
-    Duration::from_secs(60),
-    Duration::from_secs(120),
-    Duration::from_secs(300),
-];
 
 impl Lifecycle {
     /// Starts to carry an approved operation out, in the background.
@@ -52,7 +49,10 @@ impl Lifecycle {
         this.shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         tokio::spawn(async move {
             // A task of its own, so that a panic in it still ends in the lines below.
-            match tokio::spawn(work).await {
+            let beating = tokio::spawn(this.clone().keep_lease());
+            let ended = tokio::spawn(work).await;
+            beating.abort();
+            match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "an operation stopped"),
                 Err(_) => tracing::error!(operation.id = %id, "an operation met a fault of the server"),
@@ -60,6 +60,16 @@ impl Lifecycle {
             this.shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             this.changed(&id);
         });
+    }
+
+    /// Keeps this process known as alive while it carries something out (guardrails F32).
+    async fn keep_lease(self) {
+        loop {
+            if let Err(error) = self.store.renew_lease().await {
+                tracing::warn!(%error, "the lease could not be renewed; another process may take over");
+            }
+            tokio::time::sleep(RENEW_EVERY).await;
+        }
     }
 
     /// Waits for what this process carries out, at most for some time.
@@ -80,12 +90,23 @@ impl Lifecycle {
         }
     }
 
-    async fn execute(&self, operation: Operation) -> Result<(), Failure> {
-        match operation.action {
-            Action::ProvisionUser | Action::RestoreUser => self.create_user(operation).await,
-            Action::UpdateUser | Action::DeprovisionUsers => Err(super::begin::internal()),
-            Action::DeprovisionUser => self.delete_user(operation).await,
-            Action::Activate => self.activate_approved(operation).await,
+    /// Carries an operation on from where it stands, whoever began it.
+    ///
+    /// Everything is decided by the operation's state and its sends on record, so that a server
+    /// which was killed anywhere, even in here, is followed by one that does the same.
+    pub(crate) async fn execute(&self, mut operation: Operation) -> Result<(), Failure> {
+        if operation.action == Action::Activate {
+            return self.carry_activation(operation).await;
+        }
+        loop {
+            let next = match reconcile::next(operation.state) {
+                Next::Send => self.send(operation).await?,
+                Next::FindOut => self.settle(operation).await?,
+                Next::Activate => return self.activate_after(operation).await,
+                Next::Rest => return Ok(()),
+            };
+            let Some(moved) = next else { return Ok(()) };
+            operation = moved;
         }
     }
 
@@ -111,52 +132,6 @@ impl Lifecycle {
         let audit = entry("send.ended", [("code", code.into())]);
         Ok(self.store.end_send(permit, outcome, code, audit).await?)
     }
-
-    /// A write did not answer with success: `Some` if it may have happened all the same.
-    async fn unanswered(
-        &self,
-        permit: Permit,
-        sent: &Operation,
-        details: &mut Details,
-        error: zia::Error,
-        lost: &str,
-    ) -> Result<Option<Operation>, Failure> {
-        let code = error.code.clone();
-        if error.landed == Landed::No {
-            self.end_send(permit, SendOutcome::Refused, code.as_deref()).await?;
-            self.fail(sent, details.clone(), refusal(error)).await?;
-            return Ok(None);
-        }
-        self.end_send(permit, SendOutcome::Unknown, code.as_deref()).await?;
-        details.note(lost);
-        self.step(sent, State::Unknown, details, "send.unknown").await.map(Some)
-    }
-
-    /// Ends an operation of which nothing was applied.
-    pub(crate) async fn fail(
-        &self,
-        operation: &Operation,
-        mut details: Details,
-        failure: Failure,
-    ) -> Result<(), Failure> {
-        details.note(format!("{}; nothing was applied", failure.message));
-        details.initial_password = None;
-        details.failure = Some(failure);
-        self.step(operation, State::Failed, &details, "operation.failed").await.map(drop)
-    }
-}
-
-/// A refusal of a write, with ZIA's code where the caller can read it.
-fn refusal(error: zia::Error) -> Failure {
-    let code = error.code.clone();
-    let mut failure = Failure::from(error);
-    if let Some(code) = code {
-        failure.message = format!("{code}: {}", failure.message);
-    }
-    if failure.code == Code::NotFound {
-        failure.code = Code::Upstream;
-    }
-    failure
 }
 
 fn staged() -> Activation {

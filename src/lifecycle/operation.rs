@@ -14,12 +14,14 @@ pub(crate) fn may_follow(from: State, to: State) -> bool {
     use State::*;
     match from {
         Awaiting => matches!(to, Awaiting | Approved | Declined | Expired | Failed),
-        Approved => matches!(to, Sending | Activating | Changed | AlreadyDone | Done | Failed),
+        Approved => matches!(to, Sending | Activating | Changed | AlreadyDone | Done | Expired | Failed),
         Sending => matches!(to, Acked | Verified | AlreadyDone | Failed | Unknown),
         Acked => matches!(to, Verified | Unknown),
-        Unknown => matches!(to, Unknown | Verified | AlreadyDone | Failed),
+        // Sent again only after reading showed that nothing was done (guardrails K6, F22).
+        Unknown => matches!(to, Unknown | Sending | Verified | Failed),
         Verified => matches!(to, Activating | NotActive | Done),
-        Activating => matches!(to, Done | NotActive | Failed),
+        // An activation can be repeated (guardrails K11).
+        Activating => matches!(to, Activating | Done | NotActive | Failed),
         NotActive => matches!(to, Activating | NotActive | Done),
         Done | AlreadyDone | Planned | Declined | Expired | Changed | Failed => false,
     }
@@ -111,7 +113,8 @@ mod tests {
 
         #[test]
         fn a_send_needs_an_approval(from in any_state()) {
-            prop_assert_eq!(may_follow(from, State::Sending), from == State::Approved);
+            let approved = matches!(from, State::Approved | State::Unknown);
+            prop_assert_eq!(may_follow(from, State::Sending), approved);
         }
     }
 

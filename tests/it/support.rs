@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use zia_mcp::{
-    lifecycle::{Lifecycle, Settings},
+    lifecycle::{Lifecycle, Pace, Settings},
     model::{Actor, Channel, Clock},
     sandbox::{Endpoint, LimitPolicy, SandboxOptions, SandboxTenant},
     store::{self, Store},
@@ -56,7 +56,13 @@ impl Default for Plan {
             lock_pause: (Duration::from_millis(20), Duration::from_millis(50)),
             ..Timeouts::default()
         };
-        let (settings, limits) = (Settings::default(), Limits::unpaced());
+        let moments = |all: &[u64]| all.iter().copied().map(Duration::from_millis).collect();
+        let pace = Pace {
+            looks: moments(&[0, 100, 200, 400, 800]),
+            sparing_looks: moments(&[0, 200, 800]),
+            rounds: moments(&[100, 300, 600, 1_200, 3_000]),
+        };
+        let (settings, limits) = (Settings { pace, ..Settings::default() }, Limits::unpaced());
         Self { sandbox, settings, limits, timeouts, base_url: None, password: None }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
+use serde_json::json;
 use tokio::sync::oneshot;
 use zia_mcp::{
-    lifecycle::{ActivationState, Code, INTERACTIVE, Outcome, Report},
+    lifecycle::{ActivationState, INTERACTIVE, Outcome, Report},
     model::OperationId,
     sandbox::{Endpoint, Fault, FaultRule},
 };
@@ -55,6 +56,11 @@ async fn joins(bench: Bench) -> OperationId {
     bench.lifecycle.provision(local(), newcomer(NORA)).await.unwrap().operation
 }
 
+/// Calls that changed the tenant.
+fn effective(bench: &Bench, endpoint: Endpoint) -> usize {
+    bench.tenant.journal().iter().filter(|e| e.applied && e.endpoint == endpoint).count()
+}
+
 /// What the next server makes of it.
 async fn taken_up(bench: &Bench, id: &OperationId) -> Report {
     let next = bench.beside(Plan::default()).await;
@@ -68,7 +74,7 @@ async fn taken_up(bench: &Bench, id: &OperationId) -> Report {
 }
 
 #[tokio::test]
-async fn a_delete_that_took_effect_unheard_is_done_after_a_restart() {
+async fn k7_a_delete_that_took_effect_unheard_is_done_after_a_restart() {
     let bench = Bench::new().await;
     let user = plain(&bench).0;
     let hang = Fault::Hang { applied: true }.on(Endpoint::DeleteUser);
@@ -80,14 +86,16 @@ async fn a_delete_that_took_effect_unheard_is_done_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_delete_that_took_no_effect_is_failed_after_a_restart() {
+async fn k6_a_delete_that_took_no_effect_is_sent_once_more_after_a_restart() {
     let bench = Bench::new().await;
     let user = plain(&bench).0;
     let hang = Fault::Hang { applied: false }.on(Endpoint::DeleteUser);
     let id = killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;
     let report = taken_up(&bench, &id).await;
-    let gone = bench.tenant.user(user).is_none();
-    assert_eq!(report.outcome, if gone { Outcome::Done } else { Outcome::Failed }, "{report:?}");
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(bench.tenant.live_user(user).is_none());
+    assert_eq!(bench.calls("DELETE /users/{id}"), 2);
+    assert_eq!(effective(&bench, Endpoint::DeleteUser), 1);
 }
 
 #[tokio::test]
@@ -102,24 +110,50 @@ async fn a_create_that_took_effect_unheard_is_adopted_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_approved_delete_that_was_not_sent_is_never_sent_by_the_next_server_unasked() {
+async fn k4_an_approved_delete_that_was_not_sent_is_carried_out_once_by_the_next_server() {
     let bench = Bench::new().await;
-    let (user, email) = plain(&bench);
-    let hang = Fault::Hang { applied: false }.on(Endpoint::GetUser);
-    let id = killed_at(&bench, hang.after(1), leaves, bench.tenant.arrived(Endpoint::GetUser, 2)).await;
-    let next = bench.beside(Plan::default()).await;
-    next.lifecycle.recover().await.unwrap();
-    let failure = next.lifecycle.wait(&id, INTERACTIVE).await.unwrap_err();
-    assert_eq!((failure.code, failure.operation_id), (Code::Conflict, Some(id.clone())));
-    assert!(bench.tenant.user(user).is_some());
+    let user = plain(&bench).0;
+    let id = approved_and_killed(&bench).await;
     assert_eq!(bench.writes(), 0);
-    let again = ask(&next, &email).await;
-    assert_ne!(again, id);
-    assert_eq!(answer(&next, &again, yes(&email)).await.unwrap().outcome, Outcome::Done);
+    assert_eq!(taken_up(&bench, &id).await.outcome, Outcome::Done);
+    assert!(bench.tenant.live_user(user).is_none());
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
 }
 
 #[tokio::test]
-async fn a_write_whose_activation_was_cut_off_is_activated_by_the_next_server() {
+async fn k4_an_approved_delete_whose_time_is_over_is_expired_and_nothing_is_sent() {
+    let bench = Bench::new().await;
+    let (user, email) = plain(&bench);
+    let id = approved_and_killed(&bench).await;
+    bench.pass(Duration::from_secs(16 * 60));
+    let report = taken_up(&bench, &id).await;
+    assert_eq!(report.outcome, Outcome::Expired, "{report:?}");
+    assert!(bench.tenant.user(user).is_some());
+    assert_eq!(bench.writes(), 0);
+    let again = ask(&bench, &email).await;
+    assert_ne!(again, id);
+    assert_eq!(answer(&bench, &again, yes(&email)).await.unwrap().outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn k5_an_approved_delete_whose_user_changed_is_not_carried_out_by_the_next_server() {
+    let bench = Bench::new().await;
+    let user = plain(&bench).0;
+    let id = approved_and_killed(&bench).await;
+    bench.tenant.other_admin().change_user(user, &json!({"comments": "promoted"}), false).unwrap();
+    assert_eq!(taken_up(&bench, &id).await.outcome, Outcome::Changed);
+    assert!(bench.tenant.user(user).is_some());
+    assert_eq!(bench.writes(), 0);
+}
+
+/// A delete that was approved, and whose server was killed in its last look at the user.
+async fn approved_and_killed(bench: &Bench) -> OperationId {
+    let hang = Fault::Hang { applied: false }.on(Endpoint::GetUser);
+    killed_at(bench, hang.after(1), leaves, bench.tenant.arrived(Endpoint::GetUser, 2)).await
+}
+
+#[tokio::test]
+async fn k11_a_write_whose_activation_was_cut_off_is_activated_by_the_next_server() {
     for applied in [true, false] {
         let bench = Bench::new().await;
         let hang = Fault::Hang { applied }.on(Endpoint::Activate);
@@ -150,7 +184,7 @@ async fn what_another_process_may_be_carrying_out_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_question_outlives_a_restart_and_the_same_request_joins_it() {
+async fn k3_a_question_outlives_a_restart_and_the_same_request_joins_it() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
     let id = ask(&bench, &email).await;
@@ -177,7 +211,7 @@ async fn what_nobody_decided_is_expired_by_the_next_server() {
 }
 
 #[tokio::test]
-async fn recovering_again_and_at_the_same_time_settles_once() {
+async fn k14_recovering_again_and_at_the_same_time_settles_once() {
     let bench = Bench::new().await;
     let hang = Fault::Hang { applied: true }.on(Endpoint::DeleteUser);
     let id = killed_at(&bench, hang, leaves, bench.tenant.arrived(Endpoint::DeleteUser, 1)).await;

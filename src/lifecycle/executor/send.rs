@@ -1,0 +1,264 @@
+//! One send of a write: checked a last time, recorded, made, and its end recorded.
+
+use super::{EXECUTION, PATIENCE, staged, wording};
+use crate::{
+    directory::to_user,
+    lifecycle::{
+        Lifecycle,
+        approval::approved_digest,
+        begin::internal,
+        details::{Details, Replacement},
+        executor::look::differing,
+        failure::{Code, Failure},
+        password,
+        reconcile::{Answer, Wish, after_answer},
+        report::{Draft, Subject},
+    },
+    model::{Digest, Operation, SendPermit as _, State, User, Write},
+    store::Permit,
+    zia::{self, Deadline, Kind, Landed, NewUser, Raw, UserReplacement, ZiaUser},
+};
+
+/// A write, ready to be made.
+enum Work {
+    Create(NewUser),
+    Replace(UserReplacement),
+    Delete,
+}
+
+impl Lifecycle {
+    /// Sends the write of an approved operation, or again that of one that had no effect.
+    ///
+    /// Nothing leaves unless the user is as approved, and the send is on record (I1–I3).
+    pub(super) async fn send(&self, operation: Operation) -> Result<Option<Operation>, Failure> {
+        let mut details = Details::of(&operation);
+        let turn = self.shared.writing.lock().await;
+        if let Some(ended) = self.no_longer_due(&operation, &mut details).await? {
+            return Ok(Some(ended));
+        }
+        if let Err(failure) = self.check_approval(&operation, &details).await {
+            return self.fail(&operation, details, failure).await;
+        }
+        if let Err(failure) = self.before_write(&mut details).await {
+            return self.fail(&operation, details, failure).await;
+        }
+        let (write, work) = prepare(&operation, &details)?;
+        let (sent, permit) = match self.begin_send(&operation, write, &details).await {
+            Ok(begun) => begun,
+            Err(failure) => return self.fail(&operation, details, failure).await,
+        };
+        let done = self.perform(&permit, work).await;
+        drop(turn);
+        match done {
+            Ok(answer) => self.acked(permit, &sent, details, answer).await,
+            Err(error) => self.unanswered(permit, &sent, details, error).await,
+        }
+    }
+
+    async fn perform(&self, permit: &Permit, work: Work) -> Result<Option<Raw<ZiaUser>>, zia::Error> {
+        let until = Deadline::after(PATIENCE);
+        match work {
+            Work::Create(new) => self.zia.create_user(permit, &new, until).await.map(Some),
+            Work::Replace(wanted) => self.zia.replace_user(permit, &wanted, until).await.map(Some),
+            Work::Delete => self.zia.delete_user(permit, until).await.map(|()| None),
+        }
+    }
+
+    /// Ends an operation whose time is over or whose user is no longer as approved.
+    async fn no_longer_due(
+        &self,
+        operation: &Operation,
+        details: &mut Details,
+    ) -> Result<Option<Operation>, Failure> {
+        if operation.state != State::Approved {
+            // The reading that allows a repeat has just compared the user.
+            return Ok(None);
+        }
+        if !self.in_time(operation, details) {
+            details.note(wording::TOO_LATE);
+            return self.step(operation, State::Expired, details, "operation.expired").await.map(Some);
+        }
+        if Wish::of(operation.action) == Some(Wish::Create) {
+            return Ok(None);
+        }
+        self.changed_meanwhile(operation, details).await
+    }
+
+    /// Whether the operation may still be carried out (guardrails K4).
+    pub(crate) fn in_time(&self, operation: &Operation, details: &Details) -> bool {
+        let since = details.approval.as_ref().map_or(operation.created_at, |a| a.at);
+        self.clock.now().duration_since(since) < EXECUTION
+    }
+
+    /// Reads the user a last time and compares with what was captured and approved.
+    async fn changed_meanwhile(
+        &self,
+        operation: &Operation,
+        details: &mut Details,
+    ) -> Result<Option<Operation>, Failure> {
+        let Some(id) = operation.subject else { return Err(internal()) };
+        let until = Deadline::after(PATIENCE);
+        let seen = match self.directory.by_id(id, until).await {
+            Ok(seen) => seen,
+            Err(error) => return self.fail(operation, details.clone(), error.into()).await,
+        };
+        let same = |d: &Digest| details.object.as_deref() == Some(d.to_string().as_str());
+        let deletes = Wish::of(operation.action) == Some(Wish::Delete);
+        match seen {
+            Some(object) if same(&object.object) => Ok(None),
+            None if deletes && self.is_gone_for_good(details, until, true).await => {
+                self.directory.forget(id);
+                details.note(wording::GONE_ALREADY);
+                self.step(operation, State::AlreadyDone, details, "user.absent").await.map(Some)
+            }
+            _ => {
+                details.note(wording::CHANGED);
+                self.step(operation, State::Changed, details, "user.changed").await.map(Some)
+            }
+        }
+    }
+
+    /// Refuses to send anything but what the person approved (guardrails I3).
+    async fn check_approval(&self, operation: &Operation, details: &Details) -> Result<(), Failure> {
+        let same = match self.store.approval(&operation.id).await? {
+            Some(approval) => approval.digest == approved_digest(operation, details),
+            None => Wish::of(operation.action) != Some(Wish::Delete),
+        };
+        let other =
+            || Failure::new(Code::Conflict, "what was approved is not what would be sent", "ask again");
+        same.then_some(()).ok_or_else(other)
+    }
+
+    /// ZIA answered that it did the write.
+    async fn acked(
+        &self,
+        permit: Permit,
+        sent: &Operation,
+        mut details: Details,
+        answer: Option<Raw<ZiaUser>>,
+    ) -> Result<Option<Operation>, Failure> {
+        self.end_send(permit, Answer::Done.outcome(), None).await?;
+        let created = match (details.user.clone(), answer) {
+            (Some(Subject::Draft(draft)), Some(answer)) => Some((draft, to_user(&answer.value))),
+            _ => None,
+        };
+        let Some((draft, answer)) = created else {
+            return self.step(sent, State::Acked, &details, "send.acked").await.map(Some);
+        };
+        // ZIA's answer names the user, so the record can from now on.
+        let sent = &Operation { subject: Some(answer.id), ..sent.clone() };
+        let user = User { name: draft.name.clone(), email: draft.email.clone(), ..answer };
+        if !differing(&draft, &user).is_empty() {
+            return self.step(sent, State::Acked, &details, "send.acked").await.map(Some);
+        }
+        self.directory.learn(user.clone());
+        details.user = Some(Subject::User(user));
+        details.activation = Some(staged());
+        self.verified(sent, &details, "zia_answer").await.map(Some)
+    }
+
+    /// The write did not answer with success.
+    async fn unanswered(
+        &self,
+        permit: Permit,
+        sent: &Operation,
+        mut details: Details,
+        error: zia::Error,
+    ) -> Result<Option<Operation>, Failure> {
+        let (write, wish) = (permit.write(), Wish::of(sent.action).ok_or_else(internal)?);
+        let answer = match (error.landed, error.kind.clone()) {
+            (Landed::No, Kind::NotFound) => Answer::NoSuchUser,
+            (Landed::No, _) => Answer::Refused,
+            (Landed::Unknown, _) => Answer::Lost,
+        };
+        let after = after_answer(wish, permit.attempt(), answer);
+        self.end_send(permit, answer.outcome(), error.code.as_deref()).await?;
+        match after {
+            State::AlreadyDone => {
+                sent.subject.into_iter().for_each(|id| self.directory.forget(id));
+                details.note(wording::ABSENT_ALREADY);
+                self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)
+            }
+            State::Failed => {
+                if error.kind == Kind::Refused && write == Write::CreateUser {
+                    details.note(wording::REFUSED_CREATE);
+                }
+                self.fail(sent, details, refusal(error)).await
+            }
+            _ => {
+                details.note(wording::lost(write));
+                self.step(sent, State::Unknown, &details, "send.unknown").await.map(Some)
+            }
+        }
+    }
+
+    /// Ends an operation of which nothing was applied.
+    pub(crate) async fn fail(
+        &self,
+        operation: &Operation,
+        mut details: Details,
+        failure: Failure,
+    ) -> Result<Option<Operation>, Failure> {
+        if operation.state == State::Unknown {
+            // An earlier send is not settled: what stands in the way of another one settles nothing.
+            details.note(format!("{}; the write is not sent again for now", failure.message));
+            self.step(operation, State::Unknown, &details, "send.held").await?;
+            return Ok(None);
+        }
+        details.note(format!("{}; nothing was applied", failure.message));
+        details.initial_password = None;
+        details.failure = Some(failure);
+        self.step(operation, State::Failed, &details, "operation.failed").await.map(Some)
+    }
+}
+
+/// What is sent, made from the stored operation alone.
+fn prepare(operation: &Operation, details: &Details) -> Result<(Write, Work), Failure> {
+    let wish = Wish::of(operation.action).ok_or_else(internal)?;
+    Ok(match (wish, operation.subject, &details.user, &details.replacement) {
+        (Wish::Create, _, Some(Subject::Draft(draft)), _) => {
+            (Write::CreateUser, Work::Create(new_user(draft)?))
+        }
+        (Wish::Replace, Some(id), _, Some(wanted)) => {
+            (Write::ReplaceUser(id), Work::Replace(replacement(wanted)))
+        }
+        (Wish::Delete, Some(id), ..) => (Write::DeleteUser(id), Work::Delete),
+        _ => return Err(internal()),
+    })
+}
+
+fn new_user(draft: &Draft) -> Result<NewUser, Failure> {
+    Ok(NewUser {
+        name: draft.name.clone(),
+        email: draft.email.parse().map_err(|_| internal())?,
+        groups: draft.groups.clone(),
+        department: draft.department.clone(),
+        comments: draft.comments.clone(),
+        password: password::generate(&mut rand::rng()),
+    })
+}
+
+fn replacement(wanted: &Replacement) -> UserReplacement {
+    let wanted = wanted.clone();
+    UserReplacement {
+        name: wanted.name,
+        email: wanted.email,
+        groups: wanted.groups,
+        department: wanted.department,
+        comments: wanted.comments,
+        temp_auth_email: wanted.temp_auth_email,
+    }
+}
+
+/// A refusal of a write, with ZIA's code where the caller can read it.
+fn refusal(error: zia::Error) -> Failure {
+    let code = error.code.clone();
+    let mut failure = Failure::from(error);
+    if let Some(code) = code {
+        failure.message = format!("{code}: {}", failure.message);
+    }
+    if failure.code == Code::NotFound {
+        failure.code = Code::Upstream;
+    }
+    failure
+}

@@ -1,0 +1,28 @@
+//! When ZIA is read again to find out what became of a write.
+
+use std::time::Duration;
+
+/// Pauses before each reading; ZIA may answer from before a write (guardrails F23).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Before each look at a user by id. What the last one shows counts.
+    pub looks: Vec<Duration>,
+    /// The same where each look costs one of the hour's 40 user lists.
+    pub sparing_looks: Vec<Duration>,
+    /// After each round of looks that settled nothing. The next round of recovery begins anew.
+    pub rounds: Vec<Duration>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            looks: seconds(&[0, 1, 2, 4, 8]),
+            sparing_looks: seconds(&[0, 2, 8]),
+            rounds: seconds(&[10, 30, 60, 120, 300]),
+        }
+    }
+}
+
+fn seconds(all: &[u64]) -> Vec<Duration> {
+    all.iter().copied().map(Duration::from_secs).collect()
+}
