@@ -132,7 +132,8 @@ impl Lifecycle {
             }
         }
         let (name, email) = (checked.name.clone(), checked.email.to_string());
-        Ok(Draft { name, email, department, groups, comments: checked.comments.clone() })
+        let comments = checked.comments.clone();
+        Ok(Draft { name, email, department, groups, comments, temp_auth_email: None })
     }
 }
 
@@ -263,6 +264,7 @@ pub(crate) fn creation(draft: &Draft) -> Vec<Change> {
         ("department", json!(draft.department)),
         ("groups", json!(draft.groups)),
         ("comments", json!(draft.comments)),
+        ("temp_auth_email", json!(draft.temp_auth_email)),
     ];
     let set = fields.into_iter().filter(|(_, to)| !to.is_null());
     set.map(|(field, to)| Change { field: field.into(), from: Value::Null, to }).collect()

@@ -148,8 +148,9 @@ impl Lifecycle {
             department = self.directory.find_department(captured, until).await?;
             tell(details, "department", captured, department.as_ref());
         }
-        let (name, email) = (image.name.clone(), image.email.clone());
-        Ok(Draft { name, email, department, groups, comments: image.comments.clone() })
+        let (name, email, comments) = (image.name.clone(), image.email.clone(), image.comments.clone());
+        let temp_auth_email = image.temp_auth_email.clone();
+        Ok(Draft { name, email, department, groups, comments, temp_auth_email })
     }
 
     /// The capture that is meant, if this server deleted its user.

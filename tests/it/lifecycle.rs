@@ -15,6 +15,7 @@ mod restore;
 mod secrets;
 mod store_faults;
 mod update;
+mod updated;
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ pub(super) struct Image {
     pub(super) department: Option<Named>,
     pub(super) groups: Vec<Named>,
     pub(super) comments: Option<String>,
-    temp_auth_email: bool,
+    pub(super) temp_auth_email: Option<String>,
     disabled: bool,
     /// Fields that ZIA showed and takes from nobody.
     foreign: Vec<String>,
@@ -58,7 +58,7 @@ impl Image {
             department,
             groups,
             comments: text("comments")?.filter(not_empty),
-            temp_auth_email: text("tempAuthEmail")?.is_some_and(|t| !t.is_empty()),
+            temp_auth_email: text("tempAuthEmail")?.filter(not_empty),
             disabled: field("disabled").is_some_and(|d| *d != Value::Bool(false)),
             foreign: foreign(row, by_id),
         })
@@ -77,9 +77,6 @@ impl Image {
             notes.push(
                 "the user was disabled, which ZIA's API cannot set: the restored user is enabled".into(),
             );
-        }
-        if self.temp_auth_email {
-            notes.push("the temporary authentication address is not set again".into());
         }
         if !self.foreign.is_empty() {
             notes.push(format!("captured, and set by ZIA alone: {}", self.foreign.join(", ")));

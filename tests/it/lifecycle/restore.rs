@@ -3,8 +3,10 @@
 use serde_json::json;
 use zia_mcp::{
     lifecycle::{
-        Answer, Code, Failure, INTERACTIVE, Outcome, Policy, Report, RestoreUser, Settings, Subject, Tier,
+        Answer, Code, Failure, INTERACTIVE, Outcome, Policy, Records, Report, RestoreUser, Settings, Subject,
+        Tier,
     },
+    model::Clock,
     sandbox::{Endpoint, Fault, SandboxUser},
 };
 
@@ -56,6 +58,20 @@ async fn every_seeded_user_comes_back_equal_and_live() {
         assert_ne!(again.id, user.id);
         assert!(bench.tenant.live_user(again.id).is_some());
     }
+}
+
+#[tokio::test]
+async fn the_temporary_address_comes_back_too() {
+    let bench = Bench::new().await;
+    let user = plain_at(&bench, 0);
+    let set = json!({"tempAuthEmail": "temporary@example.com"});
+    bench.tenant.other_admin().change_user(user.id, &set, false).unwrap();
+    let capture = captured(&bench, &user.email).await;
+    restored(&bench, &capture).await.unwrap();
+    let again = bench.lifecycle.deprovision(local(), leaver(&user.email)).await.unwrap().operation;
+    let again = bench.lifecycle.report(&again).await.unwrap().capture.unwrap().id;
+    let shown = Records::new(bench.store.clone(), Clock::system()).capture(again.as_str()).await.unwrap();
+    assert_eq!(shown.by_id["tempAuthEmail"], set["tempAuthEmail"]);
 }
 
 #[tokio::test]

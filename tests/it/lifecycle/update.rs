@@ -9,7 +9,7 @@ use zia_mcp::{
 use super::{FIRST_ID, plain_at};
 use crate::support::{Bench, Plan, local, remote};
 
-fn of(user: &str) -> UpdateUser {
+pub(super) fn of(user: &str) -> UpdateUser {
     UpdateUser {
         user: user.into(),
         name: None,
@@ -21,12 +21,12 @@ fn of(user: &str) -> UpdateUser {
     }
 }
 
-fn renamed(user: &str, name: &str) -> UpdateUser {
+pub(super) fn renamed(user: &str, name: &str) -> UpdateUser {
     UpdateUser { name: Some(name.into()), ..of(user) }
 }
 
 /// Asks for a change and waits as long as a call does.
-async fn updated(bench: &Bench, request: UpdateUser) -> Result<Report, Failure> {
+pub(super) async fn updated(bench: &Bench, request: UpdateUser) -> Result<Report, Failure> {
     let begun = bench.lifecycle.update(local(), request).await?;
     bench.lifecycle.wait(&begun.operation, INTERACTIVE).await
 }
@@ -37,7 +37,7 @@ async fn refused(bench: &Bench, request: UpdateUser) -> (Code, Option<String>) {
 }
 
 /// Somebody with a department and one group, to whom a change shows.
-fn somebody(bench: &Bench) -> SandboxUser {
+pub(super) fn somebody(bench: &Bench) -> SandboxUser {
     let users = bench.tenant.users();
     let fit = |u: &SandboxUser| {
         u.id > FIRST_ID + 30
@@ -233,9 +233,10 @@ async fn an_unknown_user_is_not_found_and_absence_is_proven() {
     }
 }
 
-fn asking() -> Plan {
+pub(super) fn asking() -> Plan {
     let policy = Policy { update: Tier::Client, ..Policy::default() };
-    Plan { settings: Settings { policy, ..Settings::default() }, ..Plan::default() }
+    let plan = Plan::default();
+    Plan { settings: Settings { policy, ..plan.settings.clone() }, ..plan }
 }
 
 #[tokio::test]
