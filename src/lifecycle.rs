@@ -69,6 +69,9 @@ use crate::{
 /// How long a call keeps its caller waiting; clients give up at 60 s (contract §3).
 pub const INTERACTIVE: Duration = Duration::from_secs(45);
 
+/// Operations taken up from an earlier process that go on at a time.
+const TAKEN_UP: usize = 16;
+
 /// How the use cases behave.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -113,9 +116,12 @@ struct Shared {
     running: Mutex<HashSet<OperationId>>,
     changes: broadcast::Sender<OperationId>,
     activator: activation::Activator,
+    paused: executor::Paused,
     /// ZIA's edit lock is one per tenant: our own writes do not contend for it.
     writing: tokio::sync::Mutex<()>,
     beginning: keyed::KeyedLocks,
+    /// Lets some of the operations that were taken up go on at a time.
+    taken_up: tokio::sync::Semaphore,
     cursor_key: Zeroizing<[u8; 32]>,
 }
 
@@ -126,8 +132,10 @@ impl Lifecycle {
             running: Mutex::default(),
             changes: broadcast::channel(256).0,
             activator: activation::Activator::default(),
+            paused: executor::Paused::default(),
             writing: tokio::sync::Mutex::default(),
             beginning: keyed::KeyedLocks::default(),
+            taken_up: tokio::sync::Semaphore::new(TAKEN_UP),
             cursor_key: store.derived_key("cursor"),
         };
         let directory = Directory::new(zia.clone(), clock.clone());

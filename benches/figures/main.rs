@@ -1,7 +1,6 @@
 //! The figures of the README, measured on the binary itself.
 //!
-//! `cargo bench --bench figures` prints every table; words after `--` choose among `startup`,
-//! `memory`, `calls` and `lists`. The binary is driven as a client drives it, by raw JSON-RPC, and
+//! `cargo bench --bench figures` prints every table; words after `--` choose among them. The binary is driven as a client drives it, by raw JSON-RPC, and
 //! its tenant is a sandbox in a process of its own. Each figure stands beside the aim and beside a
 //! floor measured in the same run, since machines differ and are noisy.
 
@@ -18,6 +17,8 @@ mod http;
 mod lists;
 mod memory;
 mod messages;
+mod operations;
+mod recovery;
 mod server;
 mod startup;
 mod stats;
@@ -27,11 +28,13 @@ mod table;
 /// A table: its name, and what prints it.
 type Table = (&'static str, fn());
 
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 6] = [
     ("startup", startup::print),
     ("memory", memory::print),
     ("calls", calls::print),
     ("lists", lists::print),
+    ("operations", operations::print),
+    ("recovery", recovery::print),
 ];
 
 fn main() {
@@ -43,7 +46,7 @@ fn main() {
     let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
     let is_known = |wanted: &&&str| TABLES.iter().any(|(name, _)| name == *wanted);
     if let Some(unknown) = wanted.iter().find(|name| !is_known(name)) {
-        panic!("no table {unknown}; there are startup, memory, calls and lists");
+        panic!("no table {unknown}; there are {:?}", TABLES.map(|(name, _)| name));
     }
     for (name, print) in TABLES {
         if wanted.is_empty() || wanted.contains(&name) {

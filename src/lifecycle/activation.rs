@@ -69,11 +69,11 @@ impl Lifecycle {
     /// # Errors
     /// What ZIA answered: then nothing may be sent.
     pub(crate) async fn before_write(&self, details: &mut Details) -> Result<(), Failure> {
-        // Listed first: what is ours in that status may be through before it is looked for.
+        // Listed first: a write of ours that is published meanwhile would look like nobody's.
         let ours = self.possibly_staged().await?;
         let status = self.status_at_rest(OTHERS).await?;
-        let all_ours = !ours.is_empty() && !ours.iter().any(|o| Details::of(o).foreign);
-        details.foreign = self.others_wait(status).await? && !all_ours;
+        details.foreign =
+            if ours.is_empty() { self.others_wait(status).await? } else { are_others(status, &ours) };
         if details.foreign {
             details.note("the tenant had staged changes of other administrators before this write");
         }
@@ -85,16 +85,17 @@ impl Lifecycle {
         if status != ActivationStatus::Pending {
             return Ok(false);
         }
-        let ours = self.possibly_staged().await?;
-        Ok(ours.is_empty() || ours.iter().any(|o| Details::of(o).foreign))
+        Ok(are_others(status, &self.possibly_staged().await?))
     }
 
     /// Our operations whose write may be staged.
     pub(crate) async fn possibly_staged(&self) -> Result<Vec<Operation>, Failure> {
-        let mut ours = self.store.operations(Some(self.tenant()), Which::Unactivated, 1_000).await?;
-        let open = self.store.operations(Some(self.tenant()), Which::Open, 1_000).await?;
-        let sent = |o: &Operation| matches!(o.state, State::Sending | State::Acked | State::Unknown);
-        ours.extend(open.into_iter().filter(sent));
+        // In this order, so that one which moves on meanwhile is in one list at least.
+        let mut ours = self.store.operations(Some(self.tenant()), Which::Open, 1_000).await?;
+        let unsent = |o: &Operation| matches!(o.state, State::Awaiting | State::Approved);
+        ours.retain(|o| !unsent(o));
+        let waiting = self.store.operations(Some(self.tenant()), Which::Unactivated, 1_000).await?;
+        ours.extend(waiting.into_iter().filter(|o| o.state == State::NotActive));
         Ok(ours)
     }
 
@@ -232,6 +233,12 @@ impl Lifecycle {
             Err(other) => Err(other),
         }
     }
+}
+
+/// Whether a status tells of changes that are not ours, given what we may have staged.
+fn are_others(status: ActivationStatus, ours: &[Operation]) -> bool {
+    let foreign = |o: &Operation| Details::of(o).foreign;
+    status == ActivationStatus::Pending && (ours.is_empty() || ours.iter().any(foreign))
 }
 
 /// An error of ZIA's own that published nothing is a failure, not a place in a queue (guardrails F28).

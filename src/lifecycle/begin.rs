@@ -43,6 +43,9 @@ impl Lifecycle {
     /// # Errors
     /// The failure that stopped it, or `STORE_UNAVAILABLE`.
     pub async fn report(&self, id: &OperationId) -> Result<Report, Failure> {
+        if let Some(paused) = self.shared.paused.of(id) {
+            return Err(paused);
+        }
         let operation = self.load(id).await?;
         operation::report(&operation, self.clock.now(), self.is_running(&operation))
     }
@@ -57,6 +60,9 @@ impl Lifecycle {
         let until = Instant::now() + most;
         let mut changes = self.shared.changes.subscribe();
         loop {
+            if let Some(paused) = self.shared.paused.of(id) {
+                return Err(paused);
+            }
             let operation = self.load(id).await?;
             let running = self.is_running(&operation);
             // Its task has ended and could not even record that.

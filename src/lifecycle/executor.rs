@@ -1,6 +1,7 @@
 //! Carries operations out: the only caller of the endpoints that write.
 
 mod look;
+mod maintenance;
 mod send;
 mod settle;
 mod wording;
@@ -9,6 +10,8 @@ use std::{future::Future, sync::PoisonError, time::Duration};
 
 use jiff::SignedDuration;
 use tokio::sync::broadcast::error::RecvError;
+
+pub(crate) use maintenance::Paused;
 
 use super::{
     Lifecycle,
@@ -57,6 +60,7 @@ impl Lifecycle {
                 Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "an operation stopped"),
                 Err(_) => tracing::error!(operation.id = %id, "an operation met a fault of the server"),
             }
+            this.shared.paused.end(&id);
             this.shared.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             this.changed(&id);
         });

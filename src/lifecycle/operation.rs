@@ -14,8 +14,14 @@ pub(crate) fn may_follow(from: State, to: State) -> bool {
     use State::*;
     match from {
         Awaiting => matches!(to, Awaiting | Approved | Declined | Expired | Failed),
-        Approved => matches!(to, Sending | Activating | Changed | AlreadyDone | Done | Expired | Failed),
-        Sending => matches!(to, Acked | Verified | AlreadyDone | Failed | Unknown),
+        // Again, once there is more to record of it, such as a capture.
+        Approved => {
+            matches!(to, Approved | Sending | Activating | Changed | AlreadyDone | Done | Expired | Failed)
+        }
+        // Again, and with the same ends as before, where ZIA did not process what was sent.
+        Sending => {
+            matches!(to, Sending | Acked | Verified | AlreadyDone | Changed | Expired | Failed | Unknown)
+        }
         Acked => matches!(to, Verified | Unknown),
         // Sent again only after reading showed that nothing was done (guardrails K6, F22).
         Unknown => matches!(to, Unknown | Sending | Verified | Failed),
@@ -113,7 +119,7 @@ mod tests {
 
         #[test]
         fn a_send_needs_an_approval(from in any_state()) {
-            let approved = matches!(from, State::Approved | State::Unknown);
+            let approved = matches!(from, State::Approved | State::Sending | State::Unknown);
             prop_assert_eq!(may_follow(from, State::Sending), approved);
         }
     }

@@ -11,6 +11,8 @@ pub struct Pace {
     pub sparing_looks: Vec<Duration>,
     /// After each round of looks that settled nothing. The next round of recovery begins anew.
     pub rounds: Vec<Duration>,
+    /// Between two looks at a tenant in maintenance (guardrails F49).
+    pub probe: Duration,
 }
 
 impl Default for Pace {
@@ -19,6 +21,7 @@ impl Default for Pace {
             looks: seconds(&[0, 1, 2, 4, 8]),
             sparing_looks: seconds(&[0, 2, 8]),
             rounds: seconds(&[10, 30, 60, 120, 300]),
+            probe: Duration::from_secs(300),
         }
     }
 }

@@ -49,15 +49,25 @@ impl Journal {
 
     /// Whether no send can have done anything: no reading is needed to know that.
     pub(crate) fn did_nothing(&self) -> bool {
-        let nothing =
-            |s: &Option<SendOutcome>| matches!(s, Some(SendOutcome::NotSent | SendOutcome::Refused));
-        self.sends.iter().all(nothing)
+        self.sends.iter().all(|s| s.is_some_and(did_nothing))
+    }
+
+    /// Whether the write may be sent again although nobody has looked what the sends did.
+    pub(crate) fn may_send_again_unread(&self) -> bool {
+        let last = self.sends.last().copied().flatten();
+        let unprocessed = matches!(last, Some(SendOutcome::NotSent | SendOutcome::Refused));
+        self.did_nothing() && unprocessed && self.may_send_again()
     }
 
     fn may_send_again(&self) -> bool {
         let sent = i64::try_from(self.sends.len()).unwrap_or(i64::MAX);
         self.in_time && sent < MAX_SENDS && !self.acked()
     }
+}
+
+/// Whether a send that ended so certainly changed nothing.
+fn did_nothing(outcome: SendOutcome) -> bool {
+    matches!(outcome, SendOutcome::NotSent | SendOutcome::Refused | SendOutcome::Rejected)
 }
 
 /// How ZIA answered a send, or did not.
@@ -67,8 +77,12 @@ pub(crate) enum Answer {
     Done,
     /// It did nothing: there is no such user.
     NoSuchUser,
-    /// It did nothing, or nothing left.
+    /// It said no.
+    Rejected,
+    /// It did not process it: a lock, a limit, maintenance.
     Refused,
+    /// Nothing left.
+    NotSent,
     /// Not known.
     Lost,
 }
@@ -78,7 +92,9 @@ impl Answer {
     pub(crate) fn outcome(self) -> SendOutcome {
         match self {
             Self::Done => SendOutcome::Done,
-            Self::NoSuchUser | Self::Refused => SendOutcome::Refused,
+            Self::NoSuchUser | Self::Rejected => SendOutcome::Rejected,
+            Self::Refused => SendOutcome::Refused,
+            Self::NotSent => SendOutcome::NotSent,
             Self::Lost => SendOutcome::Unknown,
         }
     }
@@ -89,9 +105,10 @@ pub(crate) fn after_answer(wish: Wish, attempt: i64, answer: Answer) -> State {
     match (answer, attempt, wish) {
         (Answer::Done, ..) => State::Acked,
         (Answer::NoSuchUser, 1, Wish::Delete) => State::AlreadyDone,
-        (Answer::NoSuchUser | Answer::Refused, 1, _) => State::Failed,
+        (Answer::Lost, ..) => State::Unknown,
+        (_, 1, _) => State::Failed,
         // An earlier send may have done it: what this one was refused for does not tell.
-        (Answer::NoSuchUser | Answer::Refused, ..) | (Answer::Lost, ..) => State::Unknown,
+        _ => State::Unknown,
     }
 }
 
@@ -195,10 +212,11 @@ mod tests {
 
     /// Every journal of up to three sends.
     fn journals() -> Vec<Journal> {
-        let outcomes = [None, Some(O::NotSent), Some(O::Refused), Some(O::Done), Some(O::Unknown)];
+        let all = [O::NotSent, O::Refused, O::Rejected, O::Done, O::Unknown];
+        let outcomes: Vec<_> = all.into_iter().map(Some).chain([None]).collect();
         let mut sends: Vec<Vec<Option<O>>> = vec![vec![]];
         for _ in 0..3 {
-            let longer = sends.iter().flat_map(|s| outcomes.map(|o| [s.clone(), vec![o]].concat()));
+            let longer = sends.iter().flat_map(|s| outcomes.iter().map(|o| [s.clone(), vec![*o]].concat()));
             sends = longer.chain(sends.iter().cloned()).collect();
         }
         sends.retain(|s| !s.is_empty());
@@ -270,7 +288,15 @@ mod tests {
         let nothing = journals().into_iter().filter(Journal::did_nothing);
         assert!(nothing.clone().count() > 0);
         for journal in nothing {
-            assert!(journal.sends.iter().all(|s| matches!(s, Some(O::NotSent | O::Refused))));
+            assert!(journal.sends.iter().all(|s| matches!(s, Some(O::NotSent | O::Refused | O::Rejected))));
+        }
+    }
+
+    #[test]
+    fn only_what_was_not_processed_is_sent_again_without_a_reading() {
+        for journal in journals().into_iter().filter(Journal::may_send_again_unread) {
+            assert!(matches!(journal.sends.last(), Some(Some(O::NotSent | O::Refused))), "{journal:?}");
+            assert!(journal.did_nothing() && journal.in_time && journal.sends.len() < 3, "{journal:?}");
         }
     }
 }

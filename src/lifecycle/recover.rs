@@ -37,7 +37,12 @@ impl Lifecycle {
         under_way.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
         under_way.dedup_by(|a, b| a.id == b.id);
         for operation in self.store.claim(&under_way).await? {
-            self.carry_out(operation);
+            let this = self.clone();
+            self.in_background(operation.id.clone(), async move {
+                // Some at a time: each reads ZIA, which counts the calls of all together.
+                let _turn = this.shared.taken_up.acquire().await;
+                this.execute(operation).await
+            });
         }
         self.watch_on();
         Ok(())

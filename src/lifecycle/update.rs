@@ -125,7 +125,7 @@ impl Lifecycle {
             self.check_open(actor).await?;
         }
         let action = Action::UpdateUser;
-        let mut drafted = self.create_on(actor, action, state, arguments, &seen.user, &details).await?;
+        let drafted = self.create_on(actor, action, state, arguments, &seen.user, &details).await?;
         if state == State::Planned {
             return Ok(drafted);
         }
@@ -137,13 +137,11 @@ impl Lifecycle {
                 return Err(failure);
             }
         }
-        if state == State::Awaiting {
-            return self.step(&drafted, State::Awaiting, &details, "operation.captured").await;
+        let captured = self.step(&drafted, state, &details, "operation.captured").await?;
+        if state == State::Approved {
+            self.carry_out(captured.clone());
         }
-        // Goes on record with the send.
-        drafted.details = details.to_value();
-        self.carry_out(drafted.clone());
-        Ok(drafted)
+        Ok(captured)
     }
 
     async fn resolve_department_change(

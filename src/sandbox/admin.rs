@@ -1,14 +1,17 @@
 //! Another administrator, working behind the caller's back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::Endpoint;
+use super::call::Call;
 use super::clock::millis;
+use super::faults::Fault;
 use super::replies::{Refusal, Reply};
 use super::tenant::{Shared, Tenant};
-use super::user::SandboxUser;
+use super::user::{SandboxUser, UserRow};
 use super::user_input::UserInput;
 
 /// The other administrator's name in the list of staged changes.
@@ -134,6 +137,48 @@ impl Tenant {
     fn publish_foreign(&mut self, id: u64, staged: bool) {
         if !staged {
             self.staging.publish_one(OTHER_ADMIN, id);
+        }
+    }
+}
+
+impl Tenant {
+    /// Lets the other administrator act at the moment of a call, if a fault says so.
+    pub(super) fn meddle(&mut self, call: &Call, now_after: bool) {
+        let wanted = |fault: &Fault| match fault {
+            Fault::OtherAdminChanges { after, .. } | Fault::OtherAdminDeletes { after, .. } => {
+                *after == now_after
+            }
+            _ => false,
+        };
+        let Some(fault) = self.faults.strike(call.endpoint, wanted) else { return };
+        // A user who is not there any more cannot be changed, which is as good.
+        let _ = match fault {
+            Fault::OtherAdminChanges { user, .. } => {
+                let id = user.or(call.id).unwrap_or_default();
+                let fields =
+                    json!({"comments": format!("changed by another administrator at {}", self.now_ms())});
+                self.foreign_change(id, &fields, false).map(drop)
+            }
+            Fault::OtherAdminDeletes { user, .. } => {
+                self.foreign_delete(user.or(call.id).unwrap_or_default(), false)
+            }
+            _ => Ok(()),
+        };
+    }
+
+    /// Makes a user who was just deleted anew, if a fault says so.
+    pub(super) fn recreate(&mut self, call: &Call, deleted: Option<Arc<UserRow>>) {
+        let Some(row) = deleted.filter(|_| call.endpoint == Endpoint::DeleteUser) else { return };
+        if self.faults.strikes(call.endpoint, &Fault::RecreatedAfterDelete) {
+            let id = self.next_id;
+            self.next_id += 7;
+            self.put_user(
+                UserRow { id, ..(*row).clone() },
+                &OTHER_ADMIN.into(),
+                "create user",
+                Endpoint::Other,
+            );
+            self.publish_foreign(id, false);
         }
     }
 }

@@ -186,6 +186,26 @@ pub enum Fault {
         /// How many.
         rows: usize,
     },
+    /// Another administrator changes the user's comments, live at once.
+    OtherAdminChanges {
+        /// Which user; the one that the call names when absent.
+        #[serde(default)]
+        user: Option<u64>,
+        /// Right after the call was carried out instead of right before.
+        #[serde(default)]
+        after: bool,
+    },
+    /// Another administrator deletes the user, live at once.
+    OtherAdminDeletes {
+        /// Which user; the one that the call names when absent.
+        #[serde(default)]
+        user: Option<u64>,
+        /// Right after the call was carried out instead of right before.
+        #[serde(default)]
+        after: bool,
+    },
+    /// After a delete, a directory makes the user anew: the same fields, another id (guardrails F50).
+    RecreatedAfterDelete,
     /// A PUT that changes the e-mail address is refused instead of keeping the old one.
     EmailChangeRefused,
     /// Unknown fields of a body are ignored instead of refused, for older SDKs.

@@ -81,10 +81,14 @@ async fn work(shared: &Shared, call: &Call) -> Reply {
         return Refusal::edit_lock().into();
     }
     let mut tenant = shared.lock();
+    tenant.meddle(call, false);
+    let before = call.id.and_then(|id| tenant.users.get(id));
     let reply = match call.endpoint {
         Endpoint::Token => tenant.issue_token(call),
         _ => tenant.dispatch(call, &admin),
     };
+    tenant.meddle(call, true);
+    tenant.recreate(call, before.filter(|_| reply.applied));
     tenant.journal.note(call.seq, |entry| entry.applied = reply.applied);
     strike_after(&mut tenant, call, reply)
 }

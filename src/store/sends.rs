@@ -20,8 +20,10 @@ pub const MAX_SENDS: i64 = 3;
 pub enum SendOutcome {
     /// Certainly not a byte left.
     NotSent,
-    /// ZIA certainly did nothing.
+    /// ZIA did not process it: a lock, a limit, maintenance, a session that was over.
     Refused,
+    /// ZIA processed it and said no.
+    Rejected,
     /// ZIA answered that it did it.
     Done,
     /// Anything else.
@@ -34,13 +36,14 @@ impl SendOutcome {
         match self {
             Self::NotSent => "not_sent",
             Self::Refused => "refused",
+            Self::Rejected => "rejected",
             Self::Done => "done",
             Self::Unknown => "unknown",
         }
     }
 
     fn from_name(name: &str) -> Result<Self, StoreError> {
-        let all = [Self::NotSent, Self::Refused, Self::Done, Self::Unknown];
+        let all = [Self::NotSent, Self::Refused, Self::Rejected, Self::Done, Self::Unknown];
         all.into_iter().find(|o| o.as_str() == name).ok_or(StoreError::Corrupt)
     }
 }

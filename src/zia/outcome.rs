@@ -55,7 +55,8 @@ pub(super) fn judge<C: Call>(call: &C, reply: &Reply) -> Result<C::Output, Refus
         return fail(Meaning::Garbled);
     }
     if !C::NEEDS_BODY {
-        return call.decode(&[]).or_else(|_| fail(Meaning::Garbled));
+        let body = if reply.broken.is_none() { reply.body.as_slice() } else { &[] };
+        return call.decode(body).or_else(|_| fail(Meaning::Garbled));
     }
     if said.shape == Shape::Text && said.session_lost() {
         return fail(Meaning::SessionLost);

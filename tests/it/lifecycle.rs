@@ -6,6 +6,7 @@ mod changed;
 mod costs;
 mod deprovision;
 mod find;
+mod killed;
 mod lists;
 mod lost;
 mod provision;

@@ -3,6 +3,7 @@
 mod audit;
 mod captures;
 mod faults;
+mod leases;
 mod nonces;
 mod operations;
 mod places;

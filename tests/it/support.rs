@@ -21,6 +21,7 @@ use zia_mcp::{
 };
 
 /// What a test of the use cases stands on.
+#[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) tenant: Arc<SandboxTenant>,
     pub(crate) lifecycle: Lifecycle,
@@ -61,6 +62,7 @@ impl Default for Plan {
             looks: moments(&[0, 100, 200, 400, 800]),
             sparing_looks: moments(&[0, 200, 800]),
             rounds: moments(&[100, 300, 600, 1_200, 3_000]),
+            probe: Duration::from_millis(100),
         };
         let (settings, limits) = (Settings { pace, ..Settings::default() }, Limits::unpaced());
         Self { sandbox, settings, limits, timeouts, base_url: None, password: None }

@@ -32,16 +32,24 @@ impl Lifecycle {
     /// Nothing leaves unless the user is as approved, and the send is on record (I1–I3).
     pub(super) async fn send(&self, operation: Operation) -> Result<Option<Operation>, Failure> {
         let mut details = Details::of(&operation);
-        let turn = self.shared.writing.lock().await;
-        if let Some(ended) = self.no_longer_due(&operation, &mut details).await? {
-            return Ok(Some(ended));
-        }
-        if let Err(failure) = self.check_approval(&operation, &details).await {
-            return self.fail(&operation, details, failure).await;
-        }
-        if let Err(failure) = self.before_write(&mut details).await {
-            return self.fail(&operation, details, failure).await;
-        }
+        let turn = loop {
+            let turn = self.shared.writing.lock().await;
+            if let Some(ended) = self.no_longer_due(&operation, &mut details).await? {
+                return Ok(Some(ended));
+            }
+            if let Err(failure) = self.check_approval(&operation, &details).await {
+                return self.fail(&operation, details, failure).await;
+            }
+            if let Err(failure) = self.before_write(&mut details).await {
+                return self.fail(&operation, details, failure).await;
+            }
+            if details.approval.is_none() || !self.zia.is_read_only() {
+                self.shared.paused.end(&operation.id);
+                break turn;
+            }
+            drop(turn);
+            self.sit_out_maintenance(&operation, &details).await;
+        };
         let (write, work) = prepare(&operation, &details)?;
         let (sent, permit) = match self.begin_send(&operation, write, &details).await {
             Ok(begun) => begun,
@@ -70,7 +78,7 @@ impl Lifecycle {
         operation: &Operation,
         details: &mut Details,
     ) -> Result<Option<Operation>, Failure> {
-        if operation.state != State::Approved {
+        if operation.state == State::Unknown {
             // The reading that allows a repeat has just compared the user.
             return Ok(None);
         }
@@ -166,13 +174,13 @@ impl Lifecycle {
         error: zia::Error,
     ) -> Result<Option<Operation>, Failure> {
         let (write, wish) = (permit.write(), Wish::of(sent.action).ok_or_else(internal)?);
-        let answer = match (error.landed, error.kind.clone()) {
-            (Landed::No, Kind::NotFound) => Answer::NoSuchUser,
-            (Landed::No, _) => Answer::Refused,
-            (Landed::Unknown, _) => Answer::Lost,
-        };
+        let answer = answer_of(&error);
         let after = after_answer(wish, permit.attempt(), answer);
         self.end_send(permit, answer.outcome(), error.code.as_deref()).await?;
+        if error.kind == Kind::ReadOnly && details.approval.is_some() {
+            // What a person approved waits for the end of the maintenance, within its time.
+            return Ok(Some(sent.clone()));
+        }
         match after {
             State::AlreadyDone => {
                 sent.subject.into_iter().for_each(|id| self.directory.forget(id));
@@ -209,6 +217,17 @@ impl Lifecycle {
         details.initial_password = None;
         details.failure = Some(failure);
         self.step(operation, State::Failed, &details, "operation.failed").await.map(Some)
+    }
+}
+
+/// What an error says of a send.
+fn answer_of(error: &zia::Error) -> Answer {
+    match (error.landed, &error.kind) {
+        (Landed::Unknown, _) => Answer::Lost,
+        (Landed::No, _) if error.attempts == 0 => Answer::NotSent,
+        (Landed::No, Kind::NotFound) => Answer::NoSuchUser,
+        (Landed::No, Kind::Duplicate | Kind::Refused | Kind::Forbidden) => Answer::Rejected,
+        (Landed::No, _) => Answer::Refused,
     }
 }
 

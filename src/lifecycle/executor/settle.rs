@@ -23,6 +23,9 @@ impl Lifecycle {
         let write = write_of(&operation)?;
         if operation.state == State::Sending {
             let journal = self.journal(&operation, &details).await?;
+            if journal.may_send_again_unread() {
+                return self.send(operation).await;
+            }
             if journal.did_nothing() {
                 let failure = Failure::new(Code::Upstream, "ZIA refused the write", "ask again");
                 return self.fail(&operation, details, failure).await;

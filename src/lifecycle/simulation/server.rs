@@ -75,6 +75,8 @@ impl Record {
 enum At {
     /// About to do what the record asks for.
     Start,
+    /// Knows without reading that nothing was done, and compares the user a last time.
+    Unsent,
     /// Has compared the user a last time.
     Compared(Seen),
     /// Has put a send on record.
@@ -130,6 +132,7 @@ impl Server {
     pub(super) fn step(&mut self, record: &mut Record, world: &mut World, rng: &mut StdRng, trouble: bool) {
         self.at = match self.at {
             At::Start => self.start(record, world),
+            At::Unsent => self.compare(record, world, rng, trouble),
             At::Compared(seen) => self.record_send(record, world, seen),
             At::Recorded(attempt) => self.send(record, world, rng, trouble, attempt),
             At::Sent { attempt, ticket, since } => wait(record, world, attempt, ticket, since, self.at),
@@ -177,6 +180,7 @@ impl Server {
         let first = record.sends.is_empty();
         let allowed = match record.state {
             State::Approved => first,
+            State::Sending => record.sends.last().is_some_and(Option::is_some),
             State::Unknown => !first && !record.sends.contains(&Some(SendOutcome::Done)),
             _ => false,
         };
@@ -219,7 +223,11 @@ impl Server {
         if record.state != State::Sending {
             return At::Looking { since: world.now };
         }
-        if record.journal(world.now).did_nothing() {
+        let journal = record.journal(world.now);
+        if journal.may_send_again_unread() {
+            return At::Unsent;
+        }
+        if journal.did_nothing() {
             return self.advance(record, State::Failed, At::Over);
         }
         self.advance(record, State::Unknown, At::Looking { since: world.now })

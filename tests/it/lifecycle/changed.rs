@@ -103,3 +103,62 @@ async fn after_a_change_asking_again_shows_the_user_as_they_are_now() {
     let report = answer(&bench, &begun.operation, yes(&user.email)).await.unwrap();
     assert_eq!(report.outcome, Outcome::Done);
 }
+
+/// Every moment of a delete at which another administrator can act: a call, how many of its kind
+/// are spared, and whether they act after it.
+fn moments() -> Vec<(Endpoint, u32, bool)> {
+    let calls =
+        [(Endpoint::GetUser, 3), (Endpoint::Status, 3), (Endpoint::DeleteUser, 1), (Endpoint::Activate, 1)];
+    let spared = |(endpoint, many): (Endpoint, u32)| (0..many).map(move |n| (endpoint, n));
+    let both = |(endpoint, n)| [false, true].map(|after| (endpoint, n, after));
+    calls.into_iter().flat_map(spared).flat_map(both).collect()
+}
+
+#[tokio::test]
+async fn t8_whenever_another_administrator_changes_the_user_the_truth_is_told() {
+    for (endpoint, spared, after) in moments() {
+        let bench = Bench::new().await;
+        let user = plain_at(&bench, 0);
+        let asked = ask(&bench, &user.email).await;
+        let meddles = Fault::OtherAdminChanges { user: Some(user.id), after };
+        bench.tenant.faults().switch_on(meddles.on(endpoint).after(spared).times(1));
+        let report = answer(&bench, &asked, yes(&user.email)).await.unwrap();
+        let there = bench.tenant.user(user.id).is_some();
+        let about = format!("{endpoint:?} {spared} {after}: {report:?}");
+        match report.outcome {
+            Outcome::Done => assert!(!there, "{about}"),
+            Outcome::Changed => assert!(there && bench.calls("DELETE /users/{id}") == 0, "{about}"),
+            _ => panic!("{about}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn f24_whenever_another_administrator_deletes_the_user_the_truth_is_told() {
+    for (endpoint, spared, after) in moments() {
+        let bench = Bench::new().await;
+        let user = plain_at(&bench, 0);
+        let asked = ask(&bench, &user.email).await;
+        let meddles = Fault::OtherAdminDeletes { user: Some(user.id), after };
+        bench.tenant.faults().switch_on(meddles.on(endpoint).after(spared).times(1));
+        let report = answer(&bench, &asked, yes(&user.email)).await.unwrap();
+        let ours = bench.tenant.journal().iter().any(|e| e.applied && e.endpoint == Endpoint::DeleteUser);
+        let about = format!("{endpoint:?} {spared} {after}: {report:?}");
+        let told = if ours { Outcome::Done } else { Outcome::AlreadyDone };
+        assert_eq!(report.outcome, told, "{about}");
+        assert!(bench.tenant.user(user.id).is_none(), "{about}");
+    }
+}
+
+#[tokio::test]
+async fn f50_a_user_who_is_made_anew_by_a_directory_is_another_user_and_stays() {
+    let bench = Bench::new().await;
+    let user = plain_at(&bench, 0);
+    bench.tenant.faults().switch_on(Fault::RecreatedAfterDelete);
+    let asked = ask(&bench, &user.email).await;
+    let report = answer(&bench, &asked, yes(&user.email)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    let anew = bench.tenant.user_by_email(&user.email).unwrap();
+    assert!(anew.id != user.id && bench.tenant.user(user.id).is_none());
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
+}

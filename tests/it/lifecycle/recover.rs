@@ -184,6 +184,23 @@ async fn what_another_process_may_be_carrying_out_is_left_alone() {
 }
 
 #[tokio::test]
+async fn f32_a_server_that_stands_still_is_overtaken_and_sends_nothing_when_it_wakes() {
+    let bench = Bench::new().await;
+    let user = plain(&bench).0;
+    // It stands still in its last look at the user, longer than its lease.
+    bench.tenant.faults().switch_on(Fault::Delay { ms: 2_500 }.on(Endpoint::GetUser).after(1).times(1));
+    let still = bench.beside(Plan::default()).await;
+    let id = leaves(still.clone()).await;
+    bench.tenant.arrived(Endpoint::GetUser, 2).await;
+    bench.pass(zia_mcp::store::LEASE + Duration::from_secs(1));
+    assert_eq!(taken_up(&bench, &id).await.outcome, Outcome::Done);
+    still.lifecycle.drain(Duration::from_secs(20)).await;
+    assert!(bench.tenant.live_user(user).is_none());
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
+    assert_eq!(bench.lifecycle.report(&id).await.unwrap().outcome, Outcome::Done);
+}
+
+#[tokio::test]
 async fn k3_a_question_outlives_a_restart_and_the_same_request_joins_it() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);

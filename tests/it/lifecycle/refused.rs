@@ -8,7 +8,7 @@ use zia_mcp::{
     sandbox::{Endpoint, Fault},
 };
 
-use super::{answer, ask, deleted, newcomer, plain, provisioned, yes};
+use super::{answer, ask, deleted, newcomer, plain, provisioned, until, yes};
 use crate::support::{Bench, local};
 
 const NORA: &str = "nora.new@example.com";
@@ -54,6 +54,39 @@ async fn maintenance_is_told_and_nothing_is_applied() {
     assert_eq!(failure.code, Code::TenantReadOnly);
     assert!(bench.tenant.user(id).is_some() && bench.tenant.user_by_email(NORA).is_none());
     assert_eq!(bench.calls("POST /status/activate"), 0);
+}
+
+#[tokio::test]
+async fn f49_an_approved_delete_waits_for_the_end_of_the_maintenance() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    let asked = ask(&bench, &email).await;
+    bench.tenant.faults().switch_on(Fault::ReadOnly);
+    let failure = answer(&bench, &asked, yes(&email)).await.unwrap_err();
+    assert_eq!((failure.code, failure.operation_id), (Code::TenantReadOnly, Some(asked.clone())));
+    assert!(bench.tenant.user(id).is_some());
+    bench.tenant.faults().clear();
+    until("deleted", async || bench.lifecycle.report(&asked).await.is_ok_and(|r| r.outcome == Outcome::Done))
+        .await;
+    assert!(bench.tenant.live_user(id).is_none());
+    let applied =
+        bench.tenant.journal().into_iter().filter(|e| e.applied && e.endpoint == Endpoint::DeleteUser);
+    assert_eq!(applied.count(), 1);
+}
+
+#[tokio::test]
+async fn f49_an_approved_delete_whose_maintenance_outlasts_its_time_is_expired() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    let asked = ask(&bench, &email).await;
+    bench.tenant.faults().switch_on(Fault::ReadOnly);
+    assert_eq!(answer(&bench, &asked, yes(&email)).await.unwrap_err().code, Code::TenantReadOnly);
+    bench.pass(Duration::from_secs(16 * 60));
+    until("expired", async || {
+        bench.lifecycle.report(&asked).await.is_ok_and(|r| r.outcome == Outcome::Expired)
+    })
+    .await;
+    assert!(bench.tenant.user(id).is_some());
 }
 
 #[tokio::test]

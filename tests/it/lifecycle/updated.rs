@@ -248,6 +248,8 @@ async fn equal_changes_at_once_are_one_and_another_one_waits_its_turn() {
     let begun = bench.lifecycle.update(local(), request.clone()).await.unwrap();
     let joined = bench.lifecycle.update(local(), request).await.unwrap();
     assert_eq!(joined.operation, begun.operation);
+    let report = bench.lifecycle.report(&begun.operation).await.unwrap();
+    assert!(report.outcome == Outcome::InProgress && report.capture.is_some(), "{report:?}");
     let other = updated(&bench, renamed(&before.id.to_string(), "Another")).await.unwrap_err();
     assert_eq!((other.code, other.operation_id.as_ref()), (Code::Conflict, Some(&begun.operation)));
     assert_eq!(bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap().outcome, Outcome::Done);

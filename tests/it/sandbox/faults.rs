@@ -259,3 +259,28 @@ async fn every_fault_has_a_name_of_its_own() {
         assert_eq!(fault.name(), name);
     }
 }
+
+#[tokio::test]
+async fn another_administrator_can_act_right_before_or_right_after_a_call() {
+    let lab = with(Fault::OtherAdminDeletes { user: None, after: false }.on(Endpoint::DeleteUser)).await;
+    assert_eq!(lab.delete(PATH).await.status, 404);
+    assert!(!is_there(&lab));
+
+    let lab = with(Fault::OtherAdminChanges { user: None, after: true }.on(Endpoint::GetUser).times(1)).await;
+    assert!(!lab.get(PATH).await.text.contains("another administrator"));
+    assert!(lab.get(PATH).await.text.contains("another administrator"));
+
+    let elsewhere = Fault::OtherAdminDeletes { user: Some(ORDINARY), after: false };
+    let lab = with(elsewhere.on(Endpoint::Status)).await;
+    lab.get("/status").await;
+    assert!(!is_there(&lab));
+}
+
+#[tokio::test]
+async fn a_directory_can_make_a_deleted_user_anew_under_another_id() {
+    let lab = with(Fault::RecreatedAfterDelete).await;
+    let email = lab.tenant.user(ORDINARY).unwrap().email;
+    assert_eq!(lab.delete(PATH).await.status, 204);
+    let anew = lab.tenant.user_by_email(&email).unwrap();
+    assert!(anew.id != ORDINARY && !is_there(&lab));
+}

@@ -230,7 +230,7 @@ pub(super) async fn later(by: Duration) {
 }
 
 /// A permit for one write; the real ones come from the store.
-pub(super) struct Permit(OperationId, Write);
+pub(super) struct Permit(OperationId, Write, bool);
 
 impl SendPermit for Permit {
     fn operation(&self) -> &OperationId {
@@ -242,10 +242,15 @@ impl SendPermit for Permit {
     }
 
     fn holds_for(&self, _: Duration) -> bool {
-        true
+        self.2
     }
 }
 
 pub(super) fn permit(write: Write) -> Permit {
-    Permit(OperationId::random(), write)
+    Permit(OperationId::random(), write, true)
+}
+
+/// A permit of a process that lost its lease meanwhile.
+pub(super) fn lapsed_permit(write: Write) -> Permit {
+    Permit(OperationId::random(), write, false)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use zia_mcp::{
     model::{Named, UserId, Write},
-    zia::{Deadline, Error, Kind, Landed, NewUser, Timeouts, Zia},
+    zia::{Deadline, Error, Kind, Landed, NewUser, Timeouts, UserReplacement, Zia},
 };
 
 use super::tenant::*;
@@ -199,4 +199,35 @@ async fn a_write_that_left_is_waited_for_after_its_deadline() {
 async fn a_write_with_nobody_listening_did_not_land() {
     let error = delete(&Tenant::gone().await.client(), soon()).await.unwrap_err();
     assert_eq!((error.kind, error.landed), (Kind::Unreachable, Landed::No));
+}
+
+#[tokio::test]
+async fn f32_a_write_whose_lease_ran_out_does_not_leave() {
+    let tenant = Tenant::signing_in(|_| json(204, "")).await;
+    let zia = tenant.client();
+    let error = zia.delete_user(&lapsed_permit(Write::DeleteUser(seven())), soon()).await.unwrap_err();
+    assert_eq!((error.landed, error.attempts), (Landed::No, 0));
+    assert_eq!(tenant.count(DELETE), 0);
+    delete(&zia, soon()).await.unwrap();
+    assert_eq!(tenant.count(DELETE), 1);
+}
+
+#[tokio::test]
+async fn a_replacement_is_one_request_with_its_id_and_answers_the_user() {
+    let tenant =
+        Tenant::signing_in(|_| json(200, r#"{"id":7,"name":"Jane Roe","email":"jane@example.com"}"#)).await;
+    let zia = tenant.client();
+    let wanted = UserReplacement {
+        name: "Jane Roe".into(),
+        email: "jane@example.com".into(),
+        groups: vec![Named { id: 5, name: "Staff".into() }],
+        department: None,
+        comments: None,
+        temp_auth_email: None,
+    };
+    let answer = zia.replace_user(&permit(Write::ReplaceUser(seven())), &wanted, soon()).await.unwrap();
+    assert_eq!(answer.value.name.as_deref(), Some("Jane Roe"));
+    assert_eq!(tenant.count("PUT /api/v1/users/7"), 1);
+    let other = zia.replace_user(&permit(Write::DeleteUser(seven())), &wanted, soon()).await.unwrap_err();
+    assert_eq!((other.kind, tenant.count("PUT /api/v1/users/7")), (Kind::Refused, 1));
 }
