@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, wiring, exit codes.
 
+mod audit;
 mod call;
 mod captures;
+mod checkpoints;
 mod decide;
 mod demo;
 mod doctor;
@@ -65,6 +67,8 @@ enum Command {
     Operations(operations::Operations),
     /// Show the before-images of deleted users
     Captures(captures::Captures),
+    /// Check the audit trail, or write it out
+    Audit(audit::Audit),
     /// Check settings, cloud host, clock, sign-in, tenant and store
     Doctor(doctor::Doctor),
 }
@@ -95,6 +99,7 @@ impl Cli {
             Command::Approve(decide) | Command::Reject(decide) => decide.run(&self.general).await,
             Command::Operations(operations) => operations.run(&self.general).await,
             Command::Captures(captures) => captures.run(&self.general).await,
+            Command::Audit(audit) => audit.run(&self.general).await,
             Command::Doctor(doctor) => doctor.run(&self.general).await,
         }
     }

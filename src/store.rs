@@ -8,6 +8,8 @@
 mod approvals;
 mod audit;
 mod captures;
+mod checkpoint_files;
+mod checkpoints;
 mod engine;
 mod error;
 mod files;
@@ -22,6 +24,7 @@ mod sends;
 #[cfg(test)]
 mod tests;
 mod vault;
+mod verify;
 
 use std::{
     fmt,
@@ -30,16 +33,20 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 pub use approvals::{Approval, ApprovalRecord};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
 pub use captures::{CaptureInfo, NewCapture};
+pub use checkpoint_files::append_checkpoints;
+pub use checkpoints::Checkpoint;
 pub use error::StoreError;
 pub use leases::{LEASE, RENEW_EVERY};
 pub use operations::NewOperation;
 pub use queries::{SubjectKey, Which};
 pub use sends::{MAX_SENDS, Permit, SendOutcome, SendRecord};
+pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
 
 use crate::model::{Clock, Digest};
 use engine::{Engine, bounded};
@@ -68,6 +75,14 @@ struct Inner {
     state_dir: PathBuf,
     presence: OnceLock<Option<presence::Presence>>,
     lease: Arc<leases::Lease>,
+    growth: Notify,
+}
+
+impl Inner {
+    fn new(engine: Engine, vault: Vault, clock: Clock, state_dir: PathBuf) -> Self {
+        let (presence, lease, growth) = (OnceLock::new(), Arc::default(), Notify::new());
+        Self { engine, vault, clock, state_dir, presence, lease, growth }
+    }
 }
 
 impl Store {
@@ -85,8 +100,26 @@ impl Store {
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
         let engine = Engine::open(&dir).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
-        let (presence, lease) = (OnceLock::new(), Arc::default());
-        Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir: dir.path, presence, lease })))
+        Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
+    }
+
+    /// Opens a store that is there for reading alone, and changes nothing in it.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is none; otherwise as [`Store::open`].
+    pub async fn open_to_read(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        if !settings.state_dir.join(engine::DATABASE).exists() {
+            return Err(StoreError::Unavailable(format!(
+                "there is no store in {}",
+                settings.state_dir.display()
+            )));
+        }
+        let dir = files::state_dir(&settings.state_dir)?;
+        let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
+        let vault = Vault::new(keys::load_or_create(&key_file, false)?);
+        let engine = Engine::open_to_read(&dir)?;
+        bounded(schema::prove(&engine, &vault)).await?;
+        Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }
 
     /// A key of its own for each label, from the key file; stays the same for a store's life.

@@ -15,6 +15,21 @@ impl Exit {
         Self { code: 1, message: String::new() }
     }
 
+    /// `audit verify`: a record was changed, dropped, moved or forged.
+    pub(super) fn broken(message: impl fmt::Display) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+
+    /// `audit verify`: the trail ends before something that was signed.
+    pub(super) fn truncated(message: impl fmt::Display) -> Self {
+        Self { code: 3, message: message.to_string() }
+    }
+
+    /// `audit`: the store or its key cannot be read.
+    pub(super) fn unreadable(message: impl fmt::Display) -> Self {
+        Self { code: 4, message: message.to_string() }
+    }
+
     /// The command was used wrongly.
     pub(super) fn usage(message: impl fmt::Display) -> Self {
         Self { code: 64, message: message.to_string() }

@@ -25,6 +25,19 @@ pub(super) fn line(text: impl std::fmt::Display) -> Result<(), Exit> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Exit::unavailable(format!("stdout: {e}")))
 }
 
+/// Writes text as it is; `false` if nobody reads stdout any more.
+///
+/// # Errors
+/// If stdout fails in another way.
+pub(super) fn raw(text: &str) -> Result<bool, Exit> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Exit::unavailable(format!("stdout: {error}"))),
+    }
+}
+
 /// Writes a value as readable JSON.
 ///
 /// # Errors

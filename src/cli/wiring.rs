@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Exit, General, TenantChoice};
+use super::{Exit, General, TenantChoice, checkpoints::Keeper};
 use crate::{
     config::{self, Approval, Config, Env, Flags},
     http::{self, HttpOptions, TlsFiles},
@@ -29,6 +29,7 @@ pub(super) struct Wired {
     pub(super) lifecycle: Lifecycle,
     tenant: Tenant,
     recovering: tokio::task::JoinHandle<()>,
+    checkpoints: Keeper,
     _log: telemetry::Guard,
 }
 
@@ -50,10 +51,11 @@ impl Wired {
         let tenant = Tenant::start(&config, choice).await?;
         let store = open(&config).await?;
         let settings = lifecycle_settings(&config, read_only);
+        let checkpoints = Keeper::start(store.clone(), config.checkpoint_file.clone());
         let lifecycle = Lifecycle::new(tenant.zia.clone(), store, settings, clock());
         lifecycle.recover().await.map_err(Exit::unavailable)?;
         let recovering = tokio::spawn(keep_recovering(lifecycle.clone()));
-        Ok(Self { config, lifecycle, tenant, recovering, _log: log })
+        Ok(Self { config, lifecycle, tenant, recovering, checkpoints, _log: log })
     }
 
     /// Lets running operations end, signs out where that is safe, and ends an embedded tenant.
@@ -62,6 +64,7 @@ impl Wired {
         self.lifecycle.drain(grace).await;
         // Signing out is a courtesy: the session ends by itself too.
         let _ = tokio::time::timeout(SIGN_OUT, self.lifecycle.sign_out()).await;
+        self.checkpoints.stop().await;
         self.tenant.stop().await;
     }
 }
@@ -136,6 +139,11 @@ pub(super) fn clock() -> Clock {
 
 pub(super) fn store_settings(config: &Config) -> store::Settings {
     store::Settings { state_dir: config.state_dir.clone(), key_file: config.key_file.clone() }
+}
+
+/// A store that is only read, and not made or changed where it is missing or old.
+pub(super) async fn open_to_read(config: &Config) -> Result<Store, store::StoreError> {
+    Store::open_to_read(&store_settings(config), clock()).await
 }
 
 async fn open(config: &Config) -> Result<Store, Exit> {

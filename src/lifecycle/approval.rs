@@ -10,6 +10,7 @@ use super::{
     begin::Begun,
     deprovision::quoted_reason,
     details::Details,
+    executor::EXECUTION,
     failure::{Code, Failure},
     policy::Tier,
     report::{Approval, Change, Subject},
@@ -265,7 +266,10 @@ impl Lifecycle {
     }
 
     fn question_of(&self, operation: &Operation, mut lines: Vec<String>, expected: &str) -> Question {
-        lines.push(format!("To go ahead, type {expected}."));
+        lines.push(format!(
+            "To go ahead, type {expected}. What is approved is carried out within {} minutes, or not at all.",
+            EXECUTION.as_mins()
+        ));
         let cli = super::operation::how_to_approve(operation).cli;
         lines.push(format!("Operation {}; instead of this form a person can run: {cli}", operation.id));
         Question {

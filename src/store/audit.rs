@@ -3,13 +3,17 @@
 //! Each record carries the hash of the one before it, so that a record that is changed, dropped
 //! or moved is found (T25). A record is appended in the transaction of what it records (I6).
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::FromRow;
 
 use super::{
     Store, StoreError,
+    checkpoints::EVERY,
     engine::{Tx, bounded},
     time,
 };
@@ -19,7 +23,7 @@ use crate::model::{Actor, Digest, Operation, OperationId, canonical_json};
 const FORMAT: i64 = 1;
 
 /// What comes before the first record.
-const BEGINNING: [u8; 32] = [0; 32];
+pub(super) const BEGINNING: [u8; 32] = [0; 32];
 
 /// Something to put on record.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +60,8 @@ pub struct AuditRecord {
     pub event: String,
     /// The operation it is about.
     pub operation: Option<OperationId>,
+    /// A keyed digest of the caller.
+    pub actor: Option<Digest>,
     /// The whole record as canonical JSON; the columns above repeat parts of it.
     pub body: String,
     /// The hash of the record before; zeros for the first.
@@ -95,13 +101,63 @@ pub fn verify_chain(after: Option<&AuditRecord>, records: &[AuditRecord]) -> Res
 
 impl AuditRecord {
     fn agrees_with_body(&self) -> bool {
-        let Ok(body) = serde_json::from_str::<Value>(&self.body) else { return false };
-        let operation = self.operation.as_ref().map(OperationId::as_str);
-        body.get("tenant").and_then(Value::as_str) == Some(&self.tenant)
-            && body.get("seq").and_then(Value::as_i64) == Some(self.seq)
-            && body.get("event").and_then(Value::as_str) == Some(&self.event)
-            && body.get("operation").and_then(Value::as_str) == operation
-            && body.get("at").and_then(Value::as_str) == Some(&self.at.to_string())
+        let columns = Columns {
+            tenant: &self.tenant,
+            seq: self.seq,
+            at: self.at.as_microsecond(),
+            event: &self.event,
+            operation: self.operation.as_ref().map(OperationId::as_str),
+            actor: self.actor.as_ref().map(|actor| actor.as_bytes().as_slice()),
+        };
+        columns.agree_with(&self.body)
+    }
+}
+
+/// The columns that repeat parts of a record's body.
+pub(super) struct Columns<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) seq: i64,
+    pub(super) at: i64,
+    pub(super) event: &'a str,
+    pub(super) operation: Option<&'a str>,
+    pub(super) actor: Option<&'a [u8]>,
+}
+
+/// What a body says of itself; borrowed, since a whole trail is read so.
+#[derive(Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    actor: Option<ActorClaim<'a>>,
+    at: &'a str,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(rename = "fields")]
+    _fields: IgnoredAny,
+    format: i64,
+    operation: Option<&'a str>,
+    seq: i64,
+    #[serde(borrow)]
+    tenant: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct ActorClaim<'a> {
+    caller: &'a str,
+}
+
+impl Columns<'_> {
+    /// Whether the body says the same; the hash covers the body alone.
+    pub(super) fn agree_with(&self, body: &str) -> bool {
+        let Ok(claims) = serde_json::from_str::<Claims<'_>>(body) else { return false };
+        let caller = self.actor.map(|actor| Digest::from_slice(actor).map(|digest| digest.to_string()));
+        let claimed = claims.actor.map(|actor| Some(actor.caller.to_owned()));
+        claims.format == FORMAT
+            && claims.tenant == self.tenant
+            && claims.seq == self.seq
+            && claims.event == self.event
+            && claims.operation == self.operation
+            && caller == claimed
+            && time(self.at).is_ok_and(|at| claims.at == at.to_string())
     }
 }
 
@@ -126,6 +182,7 @@ struct Row {
     at: i64,
     event: String,
     operation: Option<String>,
+    actor: Option<Vec<u8>>,
     body: String,
     prev_hash: Vec<u8>,
     hash: Vec<u8>,
@@ -142,6 +199,7 @@ impl TryFrom<Row> for AuditRecord {
             at: time(row.at)?,
             event: row.event,
             operation,
+            actor: row.actor.map(|a| Digest::from_slice(&a).ok_or(StoreError::Corrupt)).transpose()?,
             body: row.body,
             prev_hash: Digest::from_slice(&row.prev_hash).ok_or(StoreError::Corrupt)?,
             hash: Digest::from_slice(&row.hash).ok_or(StoreError::Corrupt)?,
@@ -181,7 +239,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<AuditRecord>, StoreError> {
         let query = sqlx::query_as::<_, Row>(
-            "SELECT tenant, seq, at, event, operation, body, prev_hash, hash FROM audit \
+            "SELECT tenant, seq, at, event, operation, actor, body, prev_hash, hash FROM audit \
              WHERE tenant = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
         )
         .bind(tenant)
@@ -231,6 +289,10 @@ impl Store {
         .bind(link(&prev, &body).as_bytes().to_vec())
         .execute(&mut **tx)
         .await?;
+        if seq % EVERY == 0 {
+            // Whoever signs waits for this transaction to end.
+            self.0.growth.notify_one();
+        }
         Ok(())
     }
 
@@ -257,7 +319,7 @@ impl Store {
 }
 
 /// The hash of a record, given the one before it.
-fn link(prev: &[u8; 32], body: &str) -> Digest {
+pub(super) fn link(prev: &[u8; 32], body: &str) -> Digest {
     let hash: [u8; 32] = Sha256::new().chain_update(prev).chain_update(body).finalize().into();
     Digest::from_slice(&hash).unwrap_or_else(|| Digest::of(&hash))
 }

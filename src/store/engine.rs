@@ -74,6 +74,16 @@ impl Engine {
         Ok(Self { writer, reader, dir: dir.path.clone(), database, log, identity })
     }
 
+    /// Opens a database that is only read; it must be there.
+    pub(super) fn open_to_read(dir: &StateDir) -> Result<Self, StoreError> {
+        let database = dir.path.join(DATABASE);
+        let identity = identity(&database).ok_or_else(gone)?;
+        let options = SqliteConnectOptions::new().filename(&database).read_only(true).busy_timeout(LOCK_WAIT);
+        let pool = pool(READERS).connect_lazy_with(quiet(options));
+        let log = dir.path.join(format!("{DATABASE}-wal"));
+        Ok(Self { writer: pool.clone(), reader: pool, dir: dir.path.clone(), database, log, identity })
+    }
+
     /// Begins a writing transaction; no other writer runs until it ends.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         // A transaction that starts by reading could not become a writing one later (SQLITE_BUSY).

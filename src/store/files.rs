@@ -113,6 +113,33 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
     }
 }
 
+/// Opens a private file for reading; `None` if there is none.
+pub(super) fn open_existing(path: &Path) -> Result<Option<File>, StoreError> {
+    if fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    open_private(path, Kind::File).map(Some)
+}
+
+/// Writes a private file whole, in the place of one that may be there.
+pub(super) fn replace_private(path: &Path, text: &str) -> Result<(), StoreError> {
+    let failed = |e: std::io::Error| StoreError::io(path, &e);
+    let draft = path.with_file_name(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&draft, path))
+        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("."))))
+        .and_then(|dir| dir.sync_all());
+    written.map_err(|error| {
+        // Gone already where only the last step failed.
+        let _ = fs::remove_file(&draft);
+        failed(error)
+    })
+}
+
 /// Opens what belongs to us alone, following no symbolic link.
 fn open_private(path: &Path, kind: Kind) -> Result<File, StoreError> {
     let failed = |e: std::io::Error| StoreError::io(path, &e);

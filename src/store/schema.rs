@@ -9,8 +9,11 @@ use super::{
 };
 
 /// Every step of the schema, oldest first; a step is never changed once released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_base.sql"), include_str!("migrations/0002_workers.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_base.sql"),
+    include_str!("migrations/0002_workers.sql"),
+    include_str!("migrations/0003_checkpoints.sql"),
+];
 
 /// What the canary says.
 const CANARY: &[u8] = b"the key fits";
@@ -21,9 +24,7 @@ pub(super) async fn migrate(engine: &Engine, vault: &Vault) -> Result<(), StoreE
     sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY NOT NULL)")
         .execute(&mut *tx)
         .await?;
-    let version: i64 =
-        query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetch_one(&mut *tx).await?;
-    let done = usize::try_from(version).map_err(|_| StoreError::Corrupt)?;
+    let done = version(&mut tx).await?;
     if done > MIGRATIONS.len() {
         return Err(StoreError::NewerSchema);
     }
@@ -35,24 +36,56 @@ pub(super) async fn migrate(engine: &Engine, vault: &Vault) -> Result<(), StoreE
     engine.commit(tx).await
 }
 
+/// Proves the key and the schema of a store that is only read.
+pub(super) async fn prove(engine: &Engine, vault: &Vault) -> Result<(), StoreError> {
+    let mut tx = engine.reader().begin().await?;
+    if version(&mut tx).await? > MIGRATIONS.len() {
+        return Err(StoreError::NewerSchema);
+    }
+    if opens_canary(&mut tx, vault).await? { Ok(()) } else { Err(StoreError::WrongKey) }
+}
+
+/// Whether the store is new enough to hold checkpoints.
+pub(super) async fn has_checkpoints(tx: &mut Tx) -> Result<bool, StoreError> {
+    let steps = MIGRATIONS.iter().take(version(tx).await?);
+    Ok(steps.into_iter().any(|sql| sql.contains("CREATE TABLE checkpoints")))
+}
+
+async fn version(tx: &mut Tx) -> Result<usize, StoreError> {
+    let version: i64 =
+        query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetch_one(&mut **tx).await?;
+    usize::try_from(version).map_err(|_| StoreError::Corrupt)
+}
+
 /// Opens the canary, or plants it in a new store.
 async fn prove_key(tx: &mut Tx, vault: &Vault) -> Result<(), StoreError> {
-    // Sealed with a wrapping key and placed by the root key, so that it proves both.
-    let row = vault.digest("canary", b"").to_string();
-    let place = Place { purpose: "canary", tenant: "", row: &row, version: 0 };
+    if !opens_canary(tx, vault).await? {
+        let row = row_of_canary(vault);
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('canary', $1)")
+            .bind(vault.seal(place_of_canary(&row), CANARY)?)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether there is a canary; it must open.
+async fn opens_canary(tx: &mut Tx, vault: &Vault) -> Result<bool, StoreError> {
+    let row = row_of_canary(vault);
     let kept: Option<Vec<u8>> =
         query_scalar("SELECT value FROM meta WHERE name = 'canary'").fetch_optional(&mut **tx).await?;
-    match kept {
-        Some(sealed) => match vault.open(place, &sealed) {
-            Ok(plain) if *plain == CANARY => Ok(()),
-            _ => Err(StoreError::WrongKey),
-        },
-        None => {
-            sqlx::query("INSERT INTO meta (name, value) VALUES ('canary', $1)")
-                .bind(vault.seal(place, CANARY)?)
-                .execute(&mut **tx)
-                .await?;
-            Ok(())
-        }
+    match kept.map(|sealed| vault.open(place_of_canary(&row), &sealed)) {
+        None => Ok(false),
+        Some(Ok(plain)) if *plain == CANARY => Ok(true),
+        Some(_) => Err(StoreError::WrongKey),
     }
+}
+
+/// Sealed with a wrapping key and placed by the root key, so that it proves both.
+fn row_of_canary(vault: &Vault) -> String {
+    vault.digest("canary", b"").to_string()
+}
+
+fn place_of_canary(row: &str) -> Place<'_> {
+    Place { purpose: "canary", tenant: "", row, version: 0 }
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_at_the_epoch_still_gives_some_key() {
+    fn f34_a_clock_at_the_epoch_still_gives_some_key() {
         for millis in [0, 1, 99_999, -5] {
             let now = Timestamp::from_millisecond(millis).unwrap();
             assert!(!key("abcdefghijkl").unwrap().obfuscate(now).key.expose_secret().is_empty());

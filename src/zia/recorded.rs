@@ -239,7 +239,7 @@ fn hundred_users(r: &Recording) {
 }
 
 #[test]
-fn a_recorded_reply_cut_anywhere_is_never_an_answer() {
+fn f18_a_recorded_reply_cut_anywhere_is_never_an_answer() {
     for recording in recordings().unwrap_or_default() {
         let (body, status) = (&recording.reply.body, recording.reply.status);
         // Every byte of short replies; long ones are lists of like parts.

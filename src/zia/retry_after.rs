@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_the_header_is_read() {
+    fn f15_every_form_of_the_header_is_read() {
         for (text, expected) in [
             ("1", 1),
             ("7", 7),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_counts_and_the_largest_wins() {
+    fn f15_the_body_counts_and_the_largest_wins() {
         let body = r#"{"message":"Rate Limit (1/SECOND) exceeded","Retry-After":"5 seconds"}"#;
         assert_eq!(seconds(&[], body), 5);
         assert_eq!(seconds(&[("retry-after", "1")], body), 5);

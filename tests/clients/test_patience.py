@@ -48,7 +48,7 @@ async def until(condition, within=20):
 
 @pytest.mark.parametrize("mode", GENERATIONS)
 @pytest.mark.parametrize("transport", ("stdio", "http"))
-async def test_a_cancelled_call_stops_waiting_and_the_write_still_completes(world, transport, mode):
+async def test_f43_a_cancelled_call_stops_waiting_and_the_write_still_completes(world, transport, mode):
     world.sandbox.fault("delay", ms=SLOW, endpoint=CREATE)
     async with world.session(transport, mode) as session:
         making = asyncio.create_task(session.call("provision_user", **NEW))
@@ -71,7 +71,7 @@ async def test_the_same_call_again_joins_the_write_that_is_under_way(world):
     assert len(world.sandbox.calls(CREATE)) == 1
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_delete_leaves_no_half_done_work(world):
+async def test_f43_a_client_that_leaves_in_the_middle_of_a_delete_leaves_no_half_done_work(world):
     world.sandbox.fault("delay", ms=1_500, endpoint=DELETE)
     async with world.stdio_session("auto", accepts(PERSON)) as session:
         deleting = asyncio.create_task(session.call("deprovision_user", user=PERSON))

@@ -42,7 +42,7 @@ async def test_a_state_is_good_once(world):
     assert_deleted_then_active(world.sandbox)
 
 
-async def test_twenty_replays_at_once_carry_out_one_delete(world):
+async def test_f33_twenty_replays_at_once_carry_out_one_delete(world):
     async with world.stdio_session(MODERN, somebody) as session:
         state = (await question(session)).request_state
         replays = [session.once("deprovision_user", ARGUMENTS, state, accepted()) for _ in range(20)]

@@ -188,7 +188,7 @@ def test_a_host_that_answers_pages_is_told_as_such(world):
 
 
 @pytest.mark.parametrize("name", ("ZIA_PASSWORD", "ZIA_API_KEY", "ZIA_USERNAME"))
-def test_wrong_credentials_are_tried_once_and_told_with_all_three_causes(world, name):
+def test_f20_wrong_credentials_are_tried_once_and_told_with_all_three_causes(world, name):
     wrong = {"ZIA_PASSWORD": SECRET, "ZIA_API_KEY": "Wr0ngWr0ngKy", "ZIA_USERNAME": "stranger@example.com"}[name]
     world.settings[name] = wrong
     code, answer = world.call("find_user", query="taro.yamada@example.com")

@@ -127,7 +127,7 @@ fn parameters_of_the_wrong_shape_are_invalid_params() {
 }
 
 #[test]
-fn thirty_two_levels_pass_and_thirty_three_do_not() {
+fn f41_thirty_two_levels_pass_and_thirty_three_do_not() {
     assert!(check(call_of_depth(32).as_bytes()).is_ok());
     assert_eq!(code(call_of_depth(33)), INVALID_REQUEST);
 }
@@ -147,7 +147,7 @@ fn ten_thousand_levels_are_refused_with_the_id_that_follows_them() {
 }
 
 #[test]
-fn the_same_key_twice_is_refused_however_it_is_written() {
+fn f38_the_same_key_twice_is_refused_however_it_is_written() {
     for bad in [
         call(r#"{"a":1,"a":2}"#),
         call(r#"{"a":1,"\u0061":2}"#),

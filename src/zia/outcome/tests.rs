@@ -113,7 +113,7 @@ fn only_vendor_codes_are_kept() {
 }
 
 #[test]
-fn a_page_with_a_good_status_is_never_an_answer() {
+fn f19_a_page_with_a_good_status_is_never_an_answer() {
     let page = reply(200, &[("content-type", "text/html")], PAGE);
     let garbled = Some(Meaning::Garbled);
     assert_eq!(judge(&ListUsers(&UserQuery::default()), &page).err().map(|r| r.meaning), garbled);
@@ -133,7 +133,7 @@ fn a_delete_with_a_good_status_is_done_whatever_else_it_says() {
 }
 
 #[test]
-fn a_broken_body_is_never_an_answer() {
+fn f18_a_broken_body_is_never_an_answer() {
     for broken in [Broken::Cut, Broken::Stalled, Broken::TooLong] {
         let reply = Reply { broken: Some(broken), ..reply(200, &[], r#"{"status":"ACTIVE"}"#) };
         assert!(judge(&ReadStatus, &reply).is_err(), "{broken:?}");
@@ -143,7 +143,7 @@ fn a_broken_body_is_never_an_answer() {
 }
 
 #[test]
-fn a_write_may_have_landed_unless_the_reply_proves_that_it_did_not() {
+fn f16_a_write_may_have_landed_unless_the_reply_proves_that_it_did_not() {
     let landed = |status, body| {
         let reply = reply(status, &[], body);
         let refusal = refusal(reply.status, &reply.headers, &reply.body);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_and_the_vendors_own_text_are_kept() {
+    fn f37_unknown_fields_and_the_vendors_own_text_are_kept() {
         let json = r#"{"id": 7,"pilotUser":true , "name":"Zo\u00eb","x":{"y":[1e400]},"big":123456789012345678901234567890}"#;
         let json = json.replace("1e400", "1.50");
         let user = read(&json).unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_another_type_read_as_absent() {
+    fn f37_fields_of_another_type_read_as_absent() {
         let user = read(
             r#"{"id":7,"name":5,"email":null,"groups":{"id":1},"department":"IT","comments":[],"disabled":"yes","type":1}"#,
         )
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_positive_whole_numbers_of_64_bits() {
+    fn f38_ids_are_positive_whole_numbers_of_64_bits() {
         assert_eq!(read(r#"{"id":9223372036854775807}"#).unwrap().value.id.get(), i64::MAX);
         assert_eq!(read(r#"{"id":9007199254740993}"#).unwrap().value.id.get(), 9_007_199_254_740_993);
         for bad in ["0", "-1", "1.0", "1e3", "\"7\"", "null", "true", "9223372036854775808", "[7]"] {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_surrogate_is_replaced_in_what_is_read_and_kept_in_the_raw_text() {
+    fn f36_a_lone_surrogate_is_replaced_in_what_is_read_and_kept_in_the_raw_text() {
         let json = r#"{"id":7,"name":"a\ud800b","groups":[{"id":1,"name":"\udc00"},{"name":"no id"}]}"#;
         let user = read(json).unwrap();
         assert_eq!(user.value.name.as_deref(), Some("a\u{FFFD}b"));

@@ -11,7 +11,7 @@ use tokio::{
 use super::wire::{Answer, INITIALIZE, Server, modern_call, modern_headers};
 
 #[tokio::test]
-async fn a_body_above_one_mebibyte_is_413() {
+async fn f41_a_body_above_one_mebibyte_is_413() {
     let server = Server::start().await;
     let call = |size: usize| modern_call(1, "echo", json!({"a": "x".repeat(size)}));
     let frame = call(0).len();
@@ -35,7 +35,7 @@ async fn begin(server: &Server, tool: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
+async fn f40_the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
     let server = Server::start().await;
     let mut waiting = Vec::new();
     for _ in 0..1024 {
@@ -56,7 +56,7 @@ async fn the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn shutting_down_lets_a_running_call_answer_and_takes_no_new_one() {
+async fn f44_shutting_down_lets_a_running_call_answer_and_takes_no_new_one() {
     let server = Server::start().await;
     let session = server.session().await;
     let changes = [("Mcp-Session-Id", &session[..]), ("Accept", "text/event-stream"), ("Content-Type", "")];
@@ -92,7 +92,7 @@ async fn a_call_that_never_ends_is_cut_within_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_come_ends_the_connection_in_ten_seconds() {
+async fn f39_a_head_that_does_not_come_ends_the_connection_in_ten_seconds() {
     let server = Server::start().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
@@ -139,7 +139,7 @@ async fn a_client_that_is_still_sending_reads_the_413() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_408_after_thirty_seconds() {
+async fn f39_a_body_that_does_not_come_is_408_after_thirty_seconds() {
     let server = Server::start().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = server.head("POST /mcp HTTP/1.1", &[("Content-Length", "10")], "");

@@ -116,7 +116,7 @@ async fn calls_are_answered_in_both_protocol_generations() {
 }
 
 #[tokio::test]
-async fn bad_lines_are_answered_with_their_codes_and_the_connection_lives() {
+async fn f42_bad_lines_are_answered_with_their_codes_and_the_connection_lives() {
     let mut client = Client::start_legacy().await;
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{{"name":"echo","arguments":{}1{}}}}}"#,
@@ -200,7 +200,7 @@ async fn an_input_that_ends_at_once_is_a_normal_end() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_input_lets_a_running_call_answer() {
+async fn f44_the_end_of_the_input_lets_a_running_call_answer() {
     let mut client = Client::start_legacy().await;
     client.send(call(1, "slow", json!({}))).await;
     client.dummy.slow_began().await;

@@ -71,7 +71,7 @@ async fn over_http_others_changes_wait_for_a_person_out_of_band() {
 }
 
 #[tokio::test]
-async fn an_activation_that_takes_a_while_is_waited_for() {
+async fn f29_an_activation_that_takes_a_while_is_waited_for() {
     let slow = [Fault::ActivationSticks { reads: Some(3) }, Fault::ActivationQueues { reads: Some(3) }];
     let each = slow.map(|fault| async move {
         let bench = with(fault.times(1)).await;
@@ -160,7 +160,7 @@ async fn our_own_running_activation_is_joined_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_delete_whose_activation_fails_stays_told_as_deleted() {
+async fn f28_a_delete_whose_activation_fails_stays_told_as_deleted() {
     let bench = with(Fault::ActivationFails { status: 400 }).await;
     let (id, email) = plain(&bench);
     let report = super::deleted(&bench, &email).await;

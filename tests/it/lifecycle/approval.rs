@@ -47,7 +47,7 @@ async fn a_second_operation_on_the_user_conflicts_and_its_own_caller_is_told_wit
 }
 
 #[tokio::test]
-async fn requests_that_differ_at_the_same_time_leave_one_open_operation() {
+async fn f31_requests_that_differ_at_the_same_time_leave_one_open_operation() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     let request = |n: usize| {
@@ -62,7 +62,7 @@ async fn requests_that_differ_at_the_same_time_leave_one_open_operation() {
 }
 
 #[tokio::test]
-async fn a_hundred_answers_at_the_same_time_delete_once() {
+async fn f33_a_hundred_answers_at_the_same_time_delete_once() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
     let asked = ask(&bench, &email).await;

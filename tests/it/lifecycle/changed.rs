@@ -82,7 +82,7 @@ async fn a_user_who_is_gone_meanwhile_is_already_done_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_404_of_a_proxy_at_the_last_read_is_neither_gone_nor_changed() {
+async fn f24_a_404_of_a_proxy_at_the_last_read_is_neither_gone_nor_changed() {
     let bench = Bench::new().await;
     let user = plain_at(&bench, 0);
     let asked = ask(&bench, &user.email).await;

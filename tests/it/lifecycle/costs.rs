@@ -42,7 +42,7 @@ async fn a_session_that_ended_costs_one_more_sign_in_and_no_failure() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_tried_once_whatever_is_asked() {
+async fn f13_refused_credentials_are_tried_once_whatever_is_asked() {
     let bench = Bench::with(Plan { password: Some("not-the-password"), ..Plan::default() }).await;
     let caller = local();
     let calls = (0..100).map(|_| bench.lifecycle.tenant_status(&caller));
@@ -101,7 +101,7 @@ async fn an_operation_read_a_thousand_times_costs_nothing_upstream() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_before_any_call_of_a_delete_is_no_failure() {
+async fn f12_a_session_that_ends_before_any_call_of_a_delete_is_no_failure() {
     for endpoint in
         [Endpoint::ListUsers, Endpoint::GetUser, Endpoint::Status, Endpoint::DeleteUser, Endpoint::Activate]
     {

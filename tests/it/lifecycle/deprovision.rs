@@ -201,7 +201,7 @@ async fn an_unknown_user_is_not_found_and_absence_is_proven() {
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_zias_is_not_taken_for_absence() {
+async fn f24_a_404_that_is_not_zias_is_not_taken_for_absence() {
     let bench = Bench::new().await;
     bench.tenant.faults().switch_on(Fault::Bare404.on(Endpoint::GetUser));
     let failure = bench.lifecycle.deprovision(local(), leaver("165000007")).await.unwrap_err();

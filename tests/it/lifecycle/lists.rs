@@ -65,7 +65,7 @@ async fn a_page_size_that_is_ignored_or_capped_hides_nobody() {
 }
 
 #[tokio::test]
-async fn rows_that_come_twice_are_shown_once() {
+async fn f35_rows_that_come_twice_are_shown_once() {
     let bench = Bench::with(Plan::of_users(333)).await;
     faulty(&bench, Fault::PageSizeIgnored);
     faulty(&bench, Fault::PageShift { rows: 5 });
@@ -105,7 +105,7 @@ async fn a_user_is_created_where_absence_is_not_proven_and_zia_has_the_last_word
 }
 
 #[tokio::test]
-async fn a_tenant_of_more_than_one_largest_page_is_searched_whole() {
+async fn f35_a_tenant_of_more_than_one_largest_page_is_searched_whole() {
     let plan = Plan::of_users(20_500);
     let bench = Bench::with(plan).await;
     let far = bench.tenant.users().into_iter().next_back().unwrap();
@@ -118,7 +118,7 @@ async fn a_tenant_of_more_than_one_largest_page_is_searched_whole() {
 }
 
 #[tokio::test]
-async fn what_is_not_zias_list_is_never_taken_for_an_empty_one() {
+async fn f19_what_is_not_zias_list_is_never_taken_for_an_empty_one() {
     let json = || "application/json".to_owned();
     for fault in [
         Fault::HtmlPage { status: 200, applied: false },

@@ -169,7 +169,7 @@ async fn k11_a_write_whose_activation_was_cut_off_is_activated_by_the_next_serve
 }
 
 #[tokio::test]
-async fn what_another_process_may_be_carrying_out_is_left_alone() {
+async fn f6_what_another_process_may_be_carrying_out_is_left_alone() {
     let bench = Bench::new().await;
     let slow = Fault::Delay { ms: 1_500 }.on(Endpoint::DeleteUser);
     bench.tenant.faults().switch_on(slow);

@@ -90,7 +90,7 @@ async fn f49_an_approved_delete_whose_maintenance_outlasts_its_time_is_expired()
 }
 
 #[tokio::test]
-async fn an_edit_lock_is_outlived() {
+async fn f14_an_edit_lock_is_outlived() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     bench.tenant.other_admin().hold_edit_lock(Some(Duration::from_millis(300)));
@@ -104,7 +104,7 @@ async fn an_edit_lock_is_outlived() {
 }
 
 #[tokio::test]
-async fn an_edit_lock_for_good_keeps_the_operation_in_progress_and_the_user_unharmed() {
+async fn f14_an_edit_lock_for_good_keeps_the_operation_in_progress_and_the_user_unharmed() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     bench.tenant.other_admin().hold_edit_lock(None);
@@ -119,7 +119,7 @@ async fn an_edit_lock_for_good_keeps_the_operation_in_progress_and_the_user_unha
 }
 
 #[tokio::test]
-async fn on_a_tenant_with_others_changes_a_write_is_applied_and_not_activated() {
+async fn f30_on_a_tenant_with_others_changes_a_write_is_applied_and_not_activated() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     bench.tenant.other_admin().stage_foreign_change();
@@ -135,7 +135,7 @@ async fn on_a_tenant_with_others_changes_a_write_is_applied_and_not_activated() 
 }
 
 #[tokio::test]
-async fn a_user_who_vanishes_right_before_the_delete_is_not_said_to_be_deleted_by_us() {
+async fn f24_a_user_who_vanishes_right_before_the_delete_is_not_said_to_be_deleted_by_us() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     slow(&bench, Endpoint::DeleteUser);

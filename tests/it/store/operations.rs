@@ -102,7 +102,7 @@ async fn an_operation_cannot_begin_in_a_state_that_claims_a_send() {
 }
 
 #[tokio::test]
-async fn one_open_change_of_a_user_at_a_time() {
+async fn f31_one_open_change_of_a_user_at_a_time() {
     let home = Home::new();
     let store = home.open().await;
     let again = || home.new_operation(Action::DeprovisionUser, State::Awaiting, Some(user(42)));
@@ -165,7 +165,7 @@ async fn operations_are_listed_newest_first_even_when_the_clock_stands() {
 }
 
 #[tokio::test]
-async fn an_approval_is_recorded_once_and_in_time_only() {
+async fn f33_an_approval_is_recorded_once_and_in_time_only() {
     let home = Home::new();
     let store = home.open().await;
     let op = home.awaiting(&store).await;

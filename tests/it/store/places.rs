@@ -104,7 +104,7 @@ async fn something_else_in_the_place_of_a_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_missing_key_beside_data_is_never_replaced() {
+async fn f46_a_missing_key_beside_data_is_never_replaced() {
     let home = Home::new();
     home.open().await.close().await;
     let key = home.settings().state_dir.join("key");
@@ -118,7 +118,7 @@ async fn a_missing_key_beside_data_is_never_replaced() {
 }
 
 #[tokio::test]
-async fn another_stores_key_is_refused_whole_or_in_part() {
+async fn f46_another_stores_key_is_refused_whole_or_in_part() {
     let (home, other) = (Home::new(), Home::new());
     home.open().await.close().await;
     other.open().await.close().await;
@@ -163,7 +163,7 @@ async fn a_key_file_elsewhere_is_made_there_and_derives_the_same_keys_again() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn f11_a_newer_schema_is_refused_and_left_alone() {
     let home = Home::new();
     let store = home.open().await;
     store.audit(super::TENANT, None, None, entry()).await.unwrap();

@@ -25,7 +25,7 @@ async fn many_starts_at_once_agree_on_one_key_and_one_schema() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_handles_write_side_by_side_and_lose_nothing() {
+async fn f6_two_handles_write_side_by_side_and_lose_nothing() {
     let home = std::sync::Arc::new(Home::new());
     let tasks = (0..2).map(|task| {
         let home = home.clone();

@@ -49,7 +49,7 @@ async fn the_vendors_own_bytes_of_each_user_are_kept() {
 }
 
 #[tokio::test]
-async fn a_read_is_repeated_after_passing_failures_and_then_given_up() {
+async fn f16_a_read_is_repeated_after_passing_failures_and_then_given_up() {
     let failures: [(fn() -> Answer, Kind); 7] = [
         (|| Answer::Drop, Kind::Unreachable),
         (|| json(500, ""), Kind::Server),
@@ -130,7 +130,7 @@ async fn an_overlong_answer_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_silent_or_dripping_tenant_is_given_up_in_time() {
+async fn f17_a_silent_or_dripping_tenant_is_given_up_in_time() {
     let limits = || Timeouts {
         read_header: Duration::from_millis(150),
         idle: Duration::from_millis(150),
@@ -172,7 +172,7 @@ async fn a_read_ends_with_its_callers_deadline() {
 }
 
 #[tokio::test]
-async fn a_429_is_waited_for_where_that_fits_and_closes_the_endpoint_where_not() {
+async fn f15_a_429_is_waited_for_where_that_fits_and_closes_the_endpoint_where_not() {
     let patient = Tenant::signing_in(|seen| match seen.nth {
         0 => json(429, r#"{"message":"Rate Limit (1/SECOND) exceeded","Retry-After":"1 seconds"}"#),
         _ => active(),
@@ -228,7 +228,7 @@ async fn nobody_listening_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_failed_tls_handshake_is_told_as_such_and_sends_nothing() {
+async fn f48_a_failed_tls_handshake_is_told_as_such_and_sends_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let heard = tokio::spawn(async move {
@@ -256,7 +256,7 @@ async fn a_failed_tls_handshake_is_told_as_such_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_noticed() {
+async fn f34_a_clock_that_is_off_is_noticed() {
     let tenant = Tenant::signing_in(|_| {
         reply(200, "date: Fri, 13 Mar 2026 03:28:15 GMT\r\n", br#"{"status":"ACTIVE"}"#)
     })

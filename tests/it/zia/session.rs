@@ -130,7 +130,7 @@ async fn a_session_that_is_never_accepted_is_tried_twice() {
 }
 
 #[tokio::test]
-async fn a_write_is_replayed_with_its_body_after_a_lost_session() {
+async fn f12_a_write_is_replayed_with_its_body_after_a_lost_session() {
     let tenant =
         Tenant::signing_in(
             |seen| if seen.nth == 0 { reply(401, "", b"SESSION_NOT_VALID") } else { active() },
@@ -143,7 +143,7 @@ async fn a_write_is_replayed_with_its_body_after_a_lost_session() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_sent_once_for_a_thousand_calls() {
+async fn f13_wrong_credentials_are_sent_once_for_a_thousand_calls() {
     let tenant = Tenant::start(|_| refused()).await;
     let zia = tenant.client();
     let together = join_all((0..500).map(|_| zia.status(soon()))).await;

@@ -120,7 +120,7 @@ async fn a_write_whose_fate_is_unknown_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_good_status_with_an_unreadable_body_may_have_created_the_user() {
+async fn f18_a_good_status_with_an_unreadable_body_may_have_created_the_user() {
     let bodies: [fn() -> Answer; 4] = [
         || reply(200, "", b""),
         || json(200, r#"{"name":"no id"}"#),
@@ -171,7 +171,7 @@ async fn what_was_certainly_not_done_is_repeated() {
 }
 
 #[tokio::test]
-async fn an_edit_lock_that_stays_is_given_up_in_time() {
+async fn f14_an_edit_lock_that_stays_is_given_up_in_time() {
     let tenant = Tenant::signing_in(|_| json(409, LOCKED)).await;
     let start = Instant::now();
     let error = delete(&tenant.client(), Deadline::after(Duration::from_millis(300))).await.unwrap_err();
