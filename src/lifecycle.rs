@@ -1,4 +1,4 @@
-//! The use cases: find, provision, deprovision, activate.
+//! The use cases: find, provision, update, deprovision, restore, activate.
 //!
 //! A tool says what is wanted; this room makes it an *operation*, has it captured and approved,
 //! carries it out step by step, verifies it and activates it. In that order, always.
