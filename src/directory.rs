@@ -12,10 +12,11 @@ mod users;
 use std::sync::Arc;
 
 pub use index::IndexState;
+pub(crate) use names::choose;
 pub use names::{Listing, NameError};
 pub use search::{Search, Searched};
-pub(crate) use users::to_user;
 pub use users::{ById, Lookup, Seen};
+pub(crate) use users::{is_encoded, to_user};
 
 use crate::{model::Clock, zia::Zia};
 

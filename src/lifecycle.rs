@@ -1,4 +1,4 @@
-//! The use cases: find, provision, deprovision, activate.
+//! The use cases: find, provision, update, deprovision, restore, activate.
 //!
 //! A tool says what is wanted; this room makes it an *operation*, has it captured and approved,
 //! carries it out step by step, verifies it and activates it. In that order, always.
@@ -25,9 +25,12 @@ mod reconcile;
 mod records;
 mod recover;
 mod report;
+mod restore;
 #[cfg(test)]
 mod simulation;
 mod status;
+mod subject;
+mod update;
 mod watch;
 
 use std::{
@@ -52,7 +55,9 @@ pub use report::{
     Activation, ActivationState, Approval, Capture, Change, Draft, HowToApprove, InitialPassword, Outcome,
     Report, Subject,
 };
+pub use restore::RestoreUser;
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
+pub use update::UpdateUser;
 
 use crate::{
     directory::Directory,

@@ -104,6 +104,40 @@ impl Directory {
         self.resolve(NameKind::Group, asked, until).await
     }
 
+    /// Groups as they are now: by id, or else by a name that only one has; `None` for one that is gone.
+    ///
+    /// # Errors
+    /// What ZIA's list answered.
+    pub async fn find_groups(&self, wanted: &[Named], until: Deadline) -> Result<Vec<Option<Named>>, Error> {
+        self.still_there(NameKind::Group, wanted, until).await
+    }
+
+    /// A department as it is now, like [`find_groups`](Self::find_groups).
+    ///
+    /// # Errors
+    /// What ZIA's list answered.
+    pub async fn find_department(&self, wanted: &Named, until: Deadline) -> Result<Option<Named>, Error> {
+        let found = self.still_there(NameKind::Department, std::slice::from_ref(wanted), until).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// What a list that was not read to its end does not show is taken to be as it was.
+    async fn still_there(
+        &self,
+        kind: NameKind,
+        wanted: &[Named],
+        until: Deadline,
+    ) -> Result<Vec<Option<Named>>, Error> {
+        let listing = self.names(kind, STALE_FOR_A_MISS, until).await?;
+        let find = |w: &Named| {
+            let mut by_name = listing.items.iter().filter(|n| n.name == w.name);
+            let only = by_name.next().filter(|_| by_name.next().is_none());
+            let found = listing.items.iter().find(|n| n.id == w.id).or(only).cloned();
+            found.or_else(|| (!listing.complete).then(|| w.clone()))
+        };
+        Ok(wanted.iter().map(find).collect())
+    }
+
     /// Resolves one department by id or exact name.
     ///
     /// # Errors
@@ -191,19 +225,25 @@ pub(super) fn named(row: ZiaNamed) -> Named {
     Named { id: row.id, name: row.name.unwrap_or_default() }
 }
 
-/// One item by id or by exact name; the exact case wins over another case.
 fn pick(listing: &Listing, asked: &str) -> Result<Named, NameError> {
+    choose(&listing.items, listing.complete, asked)
+}
+
+/// One item by id or by exact name; the exact case wins over another case.
+///
+/// `complete` says that there are no other items than these.
+pub(crate) fn choose(items: &[Named], complete: bool, asked: &str) -> Result<Named, NameError> {
     let asked = asked.trim();
-    let by_name: Vec<_> = listing.items.iter().filter(|n| n.name == asked).collect();
+    let by_name: Vec<_> = items.iter().filter(|n| n.name == asked).collect();
     let folded = asked.to_lowercase();
-    let by_any_case = || listing.items.iter().filter(|n| n.name.to_lowercase() == folded).collect();
+    let by_any_case = || items.iter().filter(|n| n.name.to_lowercase() == folded).collect();
     let by_id = || -> Vec<_> {
         let id = asked.parse::<crate::model::UserId>().map(|id| id.get());
-        listing.items.iter().filter(|n| Ok(n.id) == id).collect()
+        items.iter().filter(|n| Ok(n.id) == id).collect()
     };
     let found = [by_name, by_id(), by_any_case()].into_iter().find(|v: &Vec<&Named>| !v.is_empty());
     match found.as_deref() {
-        None | Some([]) => Err(unknown(&listing.items, asked, listing.complete)),
+        None | Some([]) => Err(unknown(items, asked, complete)),
         Some([one]) => Ok((*one).clone()),
         Some(many) => Err(NameError::Ambiguous {
             asked: asked.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Lifecycle,
@@ -13,7 +13,7 @@ use super::{
     executor::EXECUTION,
     failure::{Code, Failure},
     policy::Tier,
-    report::{Approval, Subject},
+    report::{Approval, Change, Subject},
 };
 use crate::{
     model::{Action, Actor, Digest, Named, Operation, OperationId, State, shown},
@@ -176,20 +176,34 @@ impl Lifecycle {
     }
 
     fn creation_question(&self, operation: &Operation) -> Question {
-        let mut lines = vec![format!("Create this user in ZIA ({})?", shown(self.zia.cloud()))];
-        if let Some(Subject::Draft(draft)) = Details::of(operation).user {
+        let details = Details::of(operation);
+        let cloud = shown(self.zia.cloud());
+        let mut lines = vec![match &details.capture {
+            Some(capture) => {
+                format!("Create this user in ZIA ({cloud}) again, from the capture {}?", capture.id)
+            }
+            None => format!("Create this user in ZIA ({cloud})?"),
+        }];
+        if let Some(Subject::Draft(draft)) = details.user {
             lines.extend(portrait(&draft.name, &draft.email, draft.department.as_ref(), &draft.groups));
         }
         lines.push(asked_by(operation));
         self.question_of(operation, lines, "the user's e-mail address")
     }
 
-    /// Asks about a write that has no form of its own yet.
     fn change_question(&self, operation: &Operation) -> Question {
-        let lines = vec![
-            format!("Carry out {} in ZIA ({})?", operation.action.as_str(), shown(self.zia.cloud())),
-            asked_by(operation),
-        ];
+        let details = Details::of(operation);
+        let mut lines = vec![format!("Change this user in ZIA ({})?", shown(self.zia.cloud()))];
+        if let Some(Subject::User(user)) = &details.user {
+            lines.push(format!("ZIA id: {}", user.id));
+            lines.extend(portrait(&user.name, &user.email, user.department.as_ref(), &user.groups));
+        }
+        lines.extend(details.changes.iter().flatten().flat_map(told));
+        if let Some(capture) = &details.capture {
+            lines.push(format!("Before-image: {}, read {:.0}", capture.id, capture.taken_at));
+        }
+        lines.push(asked_by(operation));
+        lines.push("The change is activated for the whole tenant afterwards.".into());
         self.question_of(operation, lines, "the user's e-mail address")
     }
 
@@ -276,6 +290,36 @@ fn portrait(name: &str, email: &str, department: Option<&Named>, groups: &[Named
         format!("Department: {}", department.map_or("none".into(), |d| shown(&d.name))),
         format!("Groups: {}", groups.join(", ")),
     ]
+}
+
+/// One change in words; of groups, only those that come or go.
+fn told(change: &Change) -> Vec<String> {
+    let (from, to) = (named(&change.from), named(&change.to));
+    let without = |all: &[String], others: &[String]| {
+        let left: Vec<_> = all.iter().filter(|n| !others.contains(n)).cloned().collect();
+        left.join(", ")
+    };
+    if change.field != "groups" {
+        let one = |names: &[String]| names.first().cloned().unwrap_or_else(|| "none".into());
+        return vec![format!("Change {}: from {} to {}", change.field, one(&from), one(&to))];
+    }
+    let (added, taken) = (without(&to, &from), without(&from, &to));
+    let line = |what: &str, names: String| (!names.is_empty()).then(|| format!("{what}: {names}"));
+    [line("Add to groups", added), line("Take out of groups", taken)].into_iter().flatten().collect()
+}
+
+/// The texts of a changed value, as a person may see them; groups and departments with their ids.
+fn named(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![format!("\u{201C}{}\u{201D}", shown(text))],
+        Value::Array(items) => items.iter().flat_map(named).collect(),
+        Value::Object(fields) => {
+            let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
+            let id = fields.get("id").and_then(Value::as_i64).unwrap_or_default();
+            vec![format!("\u{201C}{}\u{201D} (id {id})", shown(name))]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn asked_by(operation: &Operation) -> String {

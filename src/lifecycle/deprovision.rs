@@ -1,22 +1,20 @@
 //! Deleting a user: resolve, protect, capture, ask. The executor does the rest.
 
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use super::{
     Lifecycle,
-    audit::entry,
     begin::Begun,
     details::Details,
-    failure::{Code, Failure},
-    find::user_candidates,
+    failure::Failure,
     operation::is_moving,
-    report::{Capture, Subject},
+    report::Subject,
+    subject::{name_of, not_found, several, user_ref},
 };
 use crate::{
     directory::{ById, Lookup, Seen},
-    model::{Action, Actor, Digest, Operation, State, UserRef, UserRefError, shown},
-    store::{NewCapture, SubjectKey},
-    zia::Deadline,
+    model::{Action, Actor, Digest, Operation, State, UserRef, shown},
+    store::SubjectKey,
 };
 
 /// The longest reason, in characters.
@@ -44,11 +42,7 @@ impl Lifecycle {
 
     async fn deprovision_now(&self, actor: &Actor, request: &DeprovisionUser) -> Result<Begun, Failure> {
         let until = self.interactive();
-        let who: UserRef = request
-            .user
-            .trim()
-            .parse()
-            .map_err(|e: UserRefError| Failure::argument("user", e.to_string()))?;
+        let who = user_ref(&request.user)?;
         check_reason(request.reason.as_deref())?;
         let arguments = digest(&who, request.reason.as_deref());
         let _one = self.shared.beginning.lock(format!("deprovision {}", name_of(&who))).await;
@@ -63,43 +57,9 @@ impl Lifecycle {
         };
         self.settings.policy.check_target(&seen.user, seen.kind.as_deref(), self.zia.own_login())?;
         let object = self.object_of(&mut seen, until).await?;
-        self.refuse_a_second_operation(actor, &seen).await?;
+        self.refuse_a_second_operation(actor, &seen.user).await?;
         let operation = self.draft_deletion(actor, request, arguments, seen, object).await?;
         Ok(self.asking(actor, &operation))
-    }
-
-    /// The user by id, whose digest is compared again right before the delete.
-    async fn object_of(&self, seen: &mut Seen, until: Deadline) -> Result<ById, Failure> {
-        let object = match seen.by_id.take() {
-            Some(read) => read,
-            None => self.directory.by_id(seen.user.id, until).await?.ok_or_else(disagree)?,
-        };
-        let same =
-            object.plain_email.as_ref().is_none_or(|e| e.to_lowercase() == seen.user.email.to_lowercase());
-        if same { Ok(object) } else { Err(disagree()) }
-    }
-
-    async fn refuse_a_second_operation(&self, actor: &Actor, seen: &Seen) -> Result<(), Failure> {
-        let Some(open) = self.store.open_for_subject(self.tenant(), seen.user.id).await? else {
-            return Ok(());
-        };
-        let open = self.load(&open.id).await?;
-        if open.state.is_ended() {
-            return Ok(());
-        }
-        let said = "another operation on this user is in progress";
-        if open.actor.caller != actor.caller {
-            return Err(Failure::new(Code::Conflict, said, "wait for it to end, then call again"));
-        }
-        let next = if open.state == State::Awaiting {
-            format!(
-                "have it decided, call again with the same arguments to be asked again, or wait until {:.0}",
-                open.expires_at
-            )
-        } else {
-            "follow it with get_operation".into()
-        };
-        Err(Failure::new(Code::Conflict, said, next).of(&open.id))
     }
 
     async fn draft_deletion(
@@ -110,9 +70,8 @@ impl Lifecycle {
         seen: Seen,
         object: ById,
     ) -> Result<Operation, Failure> {
-        let (id, email) = (seen.user.id, seen.user.email.clone());
         let mut details = Details {
-            user: Some(Subject::User(seen.user)),
+            user: Some(Subject::User(seen.user.clone())),
             reason: request.reason.clone(),
             object: Some(object.object.to_string()),
             ..Details::default()
@@ -120,25 +79,17 @@ impl Lifecycle {
         details.note(
             "ZIA cannot undo a delete: the id, the password and what referred to the id do not come back",
         );
-        let drafted = self
-            .create(actor, Action::DeprovisionUser, State::Awaiting, arguments, Some(id), &details)
-            .await?;
-        let raw = before_image(&seen.row, &object.raw);
-        let new = NewCapture {
-            tenant: self.tenant(),
-            operation: drafted.id.clone(),
-            user_id: id,
-            email: &email,
-            raw: &raw,
-        };
-        match self.store.capture(new, entry("capture.taken", [("user_id", id.get().into())])).await {
-            Ok(info) => {
-                let uri = format!("zia://captures/{}", info.id);
-                details.capture = Some(Capture { id: info.id, taken_at: info.taken_at, uri });
+        if seen.user.groups.is_empty() {
+            details.note("the user has no group, and ZIA creates nobody without one: restore_user cannot bring them back");
+        }
+        let action = Action::DeprovisionUser;
+        let drafted = self.create_on(actor, action, State::Awaiting, arguments, &seen.user, &details).await?;
+        match self.capture_for(&drafted, &seen, &object).await {
+            Ok(capture) => {
+                details.capture = Some(capture);
                 self.step(&drafted, State::Awaiting, &details, "operation.captured").await
             }
-            Err(error) => {
-                let failure = Failure::from(error).of(&drafted.id);
+            Err(failure) => {
                 details.failure = Some(failure.clone());
                 self.step(&drafted, State::Failed, &details, "operation.failed").await?;
                 Err(failure)
@@ -174,11 +125,6 @@ impl Lifecycle {
     }
 }
 
-/// Both forms in which ZIA shows the user, as it sent them.
-fn before_image(row: &RawValue, by_id: &RawValue) -> Vec<u8> {
-    format!(r#"{{"format":1,"row":{},"by_id":{}}}"#, row.get(), by_id.get()).into_bytes()
-}
-
 fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
     let long = reason.is_some_and(|r| r.chars().count() > MAX_REASON);
     if long {
@@ -188,41 +134,8 @@ fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
     }
 }
 
-fn name_of(who: &UserRef) -> String {
-    match who {
-        UserRef::Id(id) => id.to_string(),
-        UserRef::Email(email) => email.folded(),
-    }
-}
-
 fn digest(who: &UserRef, reason: Option<&str>) -> Digest {
     Digest::of_json(&json!({"user": name_of(who), "reason": reason}))
-}
-
-fn several(users: &[crate::model::User]) -> Failure {
-    let message = format!("{} users have this address; nothing was sent", users.len());
-    Failure::new(Code::Ambiguous, message, "name the user by id").at("user").among(user_candidates(users))
-}
-
-fn disagree() -> Failure {
-    Failure::new(
-        Code::Conflict,
-        "ZIA's list and its answer by id disagree about this user; nothing was sent",
-        "look the user up again with find_user and fresh: true",
-    )
-    .at("user")
-}
-
-fn not_found(proven: bool) -> Failure {
-    let (message, next) = if proven {
-        ("ZIA has no such user: its answers prove it", "check the address or id with find_user")
-    } else {
-        (
-            "no such user was found, but ZIA's answers do not prove absence",
-            "name the user by ZIA id, or try again later",
-        )
-    };
-    Failure::new(Code::NotFound, message, next).at("user")
 }
 
 /// A reason as a person may see it.

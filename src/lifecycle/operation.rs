@@ -14,7 +14,10 @@ pub(crate) fn may_follow(from: State, to: State) -> bool {
     use State::*;
     match from {
         Awaiting => matches!(to, Awaiting | Approved | Declined | Expired | Failed),
-        Approved => matches!(to, Sending | Activating | Changed | AlreadyDone | Done | Expired | Failed),
+        // Again, once there is more to record of it, such as a capture.
+        Approved => {
+            matches!(to, Approved | Sending | Activating | Changed | AlreadyDone | Done | Expired | Failed)
+        }
         // Again, and with the same ends as before, where ZIA did not process what was sent.
         Sending => {
             matches!(to, Sending | Acked | Verified | AlreadyDone | Changed | Expired | Failed | Unknown)

@@ -132,7 +132,8 @@ impl Lifecycle {
             }
         }
         let (name, email) = (checked.name.clone(), checked.email.to_string());
-        Ok(Draft { name, email, department, groups, comments: checked.comments.clone() })
+        let comments = checked.comments.clone();
+        Ok(Draft { name, email, department, groups, comments, temp_auth_email: None })
     }
 }
 
@@ -150,10 +151,7 @@ pub(crate) fn discarded() -> InitialPassword {
 
 fn check(request: &ProvisionUser) -> Result<Checked, Failure> {
     let mut notes = Vec::new();
-    let name = text("name", &request.name, MAX_NAME, &mut notes)?;
-    if name.is_empty() {
-        return Err(Failure::argument("name", "the name is empty"));
-    }
+    let name = display_name(&request.name, &mut notes)?;
     let email: Email = request
         .email
         .parse()
@@ -161,14 +159,25 @@ fn check(request: &ProvisionUser) -> Result<Checked, Failure> {
     if request.groups.is_empty() {
         return Err(Failure::argument("groups", "ZIA needs at least one group"));
     }
-    if request.groups.len() > MAX_GROUPS {
-        let message =
-            format!("a user has at most {MAX_GROUPS} groups in ZIA, {} were named", request.groups.len());
-        return Err(Failure::new(Code::LimitExceeded, message, "name fewer groups").at("groups"));
-    }
+    check_count("groups", request.groups.len())?;
     let comments =
         request.comments.as_deref().map(|c| comments(c, &mut notes)).transpose()?.filter(|c| !c.is_empty());
     Ok(Checked { name, email, comments, notes })
+}
+
+/// A display name as it is written to ZIA.
+pub(crate) fn display_name(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
+    let name = text("name", given, MAX_NAME, notes)?;
+    if name.is_empty() { Err(Failure::argument("name", "the name is empty")) } else { Ok(name) }
+}
+
+/// Refuses more groups than a user can have.
+pub(crate) fn check_count(field: &str, groups: usize) -> Result<(), Failure> {
+    if groups <= MAX_GROUPS {
+        return Ok(());
+    }
+    let message = format!("a user has at most {MAX_GROUPS} groups in ZIA, these would be {groups}");
+    Err(Failure::new(Code::LimitExceeded, message, "name fewer groups").at(field))
 }
 
 /// A text as it is written to ZIA: outer blanks cut, composed, nothing hidden in it.
@@ -193,7 +202,7 @@ fn text(field: &str, given: &str, most: usize, notes: &mut Vec<String>) -> Resul
 }
 
 /// Comments may hold line breaks and tabs.
-fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
+pub(crate) fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
     let lines: Result<Vec<_>, _> = given
         .replace("\r\n", "\n")
         .split('\n')
@@ -220,7 +229,7 @@ fn digest(request: &ProvisionUser, checked: &Checked) -> Digest {
 }
 
 /// Accepts an existing user who is as asked.
-fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
+pub(crate) fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
     let differs = [
         ("name", draft.name != user.name),
         ("department", draft.department.as_ref().map(|d| d.id) != user.department.as_ref().map(|d| d.id)),
@@ -241,20 +250,21 @@ fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
         .among(candidates))
 }
 
-fn several(users: &[User]) -> Failure {
+pub(crate) fn several(users: &[User]) -> Failure {
     let message = format!("{} users have this address; nothing was sent", users.len());
     Failure::new(Code::AlreadyExists, message, "look at them with find_user")
         .at("email")
         .among(user_candidates(users))
 }
 
-fn creation(draft: &Draft) -> Vec<Change> {
+pub(crate) fn creation(draft: &Draft) -> Vec<Change> {
     let fields = [
         ("name", json!(draft.name)),
         ("email", json!(draft.email)),
         ("department", json!(draft.department)),
         ("groups", json!(draft.groups)),
         ("comments", json!(draft.comments)),
+        ("temp_auth_email", json!(draft.temp_auth_email)),
     ];
     let set = fields.into_iter().filter(|(_, to)| !to.is_null());
     set.map(|(field, to)| Change { field: field.into(), from: Value::Null, to }).collect()

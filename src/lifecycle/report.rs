@@ -158,6 +158,9 @@ pub struct Draft {
     /// Comments, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comments: Option<String>,
+    /// Temporary authentication address, if a capture holds one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temp_auth_email: Option<String>,
 }
 
 /// What a writing tool answers.

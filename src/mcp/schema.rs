@@ -48,16 +48,25 @@ pub(super) fn output<T: JsonSchema>() -> Arc<JsonObject> {
     either_error(generate::<T>())
 }
 
-/// The same without what is inside nested objects.
+/// The same with the fields that are always there alone, and without what is inside them.
 ///
 /// A model reads every schema of `tools/list` in every conversation: the shape that several tools
 /// share is told whole by one of them.
 pub(super) fn brief_output<T: JsonSchema>() -> Arc<JsonObject> {
     let mut schema = generate::<T>();
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &str| required.as_array().is_some_and(|all| all.iter().any(|r| r == name));
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.retain(|name, _| is_required(name));
         properties.values_mut().for_each(shorten);
     }
-    either_error(schema)
+    let mut brief = either_error(schema);
+    if let Some(Value::Object(error)) =
+        Arc::make_mut(&mut brief).get_mut("properties").and_then(|p| p.get_mut("error"))
+    {
+        error.remove("properties");
+    }
+    brief
 }
 
 /// Drops what a nested object or array consists of.

@@ -7,7 +7,9 @@ mod get_operation;
 mod list_departments;
 mod list_groups;
 mod provision_user;
+mod restore_user;
 mod tenant_status;
+mod update_user;
 
 use rmcp::model::{CallToolResponse, JsonObject, Tool, ToolAnnotations};
 
@@ -44,7 +46,9 @@ pub(super) fn all(read_only: bool) -> Vec<Tool> {
         list_departments::tool(),
         list_groups::tool(),
         provision_user::tool(),
+        restore_user::tool(),
         tenant_status::tool(),
+        update_user::tool(),
     ];
     tools.into_iter().filter(|tool| !read_only || !writes(tool)).collect()
 }
@@ -67,7 +71,9 @@ pub(super) async fn call(
         list_departments::NAME => list_departments::call(call, arguments).await,
         list_groups::NAME => list_groups::call(call, arguments).await,
         provision_user::NAME => provision_user::call(call, arguments).await,
+        restore_user::NAME => restore_user::call(call, arguments).await,
         tenant_status::NAME => tenant_status::call(call, arguments).await,
+        update_user::NAME => update_user::call(call, arguments).await,
         _ => Err(Refusal::unknown_tool()),
     }
 }

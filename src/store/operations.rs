@@ -123,7 +123,8 @@ impl Store {
     /// Moves an operation on, if it still is as `op` saw it.
     ///
     /// Takes the subject from `op` where the record has none yet. `Approved` is reached through
-    /// [`Store::approve`] and `Sending` through [`Store::begin_send`] only.
+    /// [`Store::approve`] and `Sending` through [`Store::begin_send`] only; an operation that is
+    /// `Approved` may stay so, with more in its details.
     ///
     /// # Errors
     /// `Conflict` if it changed or has ended; `NotApproved` for those two states; `NotFound`;
@@ -135,12 +136,13 @@ impl Store {
         details: Value,
         audit: AuditEntry,
     ) -> Result<Operation, StoreError> {
-        if matches!(to, State::Approved | State::Sending) {
-            return Err(StoreError::NotApproved);
-        }
         bounded(async {
             let mut tx = self.0.engine.begin().await?;
             let mut current = self.current(&mut tx, op).await?;
+            let stays = current.state == to;
+            if to == State::Sending || (to == State::Approved && !stays) {
+                return Err(StoreError::NotApproved);
+            }
             current.subject = current.subject.or(op.subject);
             self.save(&mut tx, &mut current, to, details).await?;
             self.append(&mut tx, Subject::of(&current), audit).await?;

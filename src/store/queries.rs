@@ -149,7 +149,7 @@ impl Store {
         .await
     }
 
-    /// The operation by which this server deleted a user, unless it made the user again since.
+    /// The operation by which this server deleted a user, unless it made the user again since, anew or from a capture.
     ///
     /// An address is looked for in the operations' details and in their captures.
     ///
@@ -166,7 +166,7 @@ impl Store {
             " FROM operations o WHERE o.tenant = $1 AND o.action = 'deprovision_user' AND o.state IN ",
             applied!(),
             " AND o.subject = $2 AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
-             AND p.action = 'provision_user' AND p.state IN ",
+             AND p.action IN ('provision_user', 'restore_user') AND p.state IN ",
             applied!(),
             " AND p.subject = $2 AND p.ordinal > o.ordinal) ORDER BY o.ordinal DESC LIMIT 1"
         );
@@ -178,7 +178,7 @@ impl Store {
             " AND (o.email = $2 OR o.id IN \
              (SELECT c.operation FROM captures c WHERE c.tenant = $1 AND c.email = $2)) \
              AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
-             AND p.action = 'provision_user' AND p.state IN ",
+             AND p.action IN ('provision_user', 'restore_user') AND p.state IN ",
             applied!(),
             " AND p.email = $2 AND p.ordinal > o.ordinal) ORDER BY o.ordinal DESC LIMIT 1"
         );

@@ -222,7 +222,7 @@ async def test_a_loop_of_reads_runs_into_our_own_limit_not_into_zias(world):
     assert not [e for e in world.sandbox.journal() if e["status"] == 429]
 
 
-@pytest.mark.parametrize("name", ("Delete_Users", "deprovision_users", "update_user", "", "tools/call", "find_user ", "x" * 10_000))
+@pytest.mark.parametrize("name", ("Delete_Users", "deprovision_users", "Update_User", "", "tools/call", "find_user ", "x" * 10_000))
 async def test_an_unknown_tool_is_a_protocol_error(table, name):
     async with table.http_session(table.url, LEGACY) as session:
         if name in await session.tools():

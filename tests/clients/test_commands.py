@@ -142,7 +142,7 @@ def test_the_demo_walks_through_every_step_and_ends_well(tmp_path):
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = ran.stdout.lower()
-    for step in ("find_user", "provision_user", "activation: active", "deprovision_user", "types: "):
+    for step in ("find_user", "provision_user", "activation: active", "deprovision_user", "types: ", "restore_user", "back from the capture"):
         assert step in told, f"the demo does not tell of {step}:\n{ran.stdout}"
     assert "\x1b" not in ran.stdout, "colours without a terminal"
     assert "panicked" not in ran.stderr and "error" not in told

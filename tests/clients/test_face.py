@@ -18,6 +18,8 @@ TOOLS = {
     "get_operation": (True, False, True),
     "provision_user": (False, False, True),
     "deprovision_user": (False, True, True),
+    "update_user": (False, True, True),
+    "restore_user": (False, False, True),
     "activate": (False, False, True),
 }
 SUSPECT = re.compile(
@@ -97,7 +99,7 @@ async def test_a_read_only_server_knows_no_writing_tool(world, transport, mode):
     async with world.session(transport, mode, flags=("--read-only",)) as session:
         tools = await session.tools()
         assert tools.keys() == {name for name, hints in TOOLS.items() if hints[0]}
-        for hidden in ("provision_user", "deprovision_user", "activate"):
+        for hidden in ("provision_user", "update_user", "deprovision_user", "restore_user", "activate"):
             with pytest.raises(MCPError) as refused:
                 await session.client.call_tool(hidden, {})
             assert refused.value.code == -32602

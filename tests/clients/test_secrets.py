@@ -41,6 +41,8 @@ async def life(world, mode):
         await server.call("provision_user", {**NEW, "password": ARGUMENT_PASSWORD}, capabilities=forms)
         made = await server.call("provision_user", NEW, capabilities=forms)
         assert made["result"]["structuredContent"]["outcome"] == "done", made
+        changed = await server.call("update_user", {"user": NEW["email"], "comments": "moved"}, capabilities=forms)
+        assert changed["result"]["structuredContent"]["outcome"] == "done", changed
         await server.call("tenant_status", {}, capabilities=forms)
         asking = server.request("tools/call", {"name": "deprovision_user", "arguments": {"user": NEW["email"]}}, capabilities=forms)
         await server.send(asking)

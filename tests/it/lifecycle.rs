@@ -12,8 +12,11 @@ mod lost;
 mod provision;
 mod recover;
 mod refused;
+mod restore;
 mod secrets;
 mod store_faults;
+mod update;
+mod updated;
 
 use std::time::Duration;
 

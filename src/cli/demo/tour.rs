@@ -125,6 +125,15 @@ fn steps(department: &str, group: &str, administrator: &str) -> Vec<Step> {
             holds: |a| !a["outcome"].is_null() || a["error"]["code"] == "CONFLICT",
         },
         Step {
+            title: "Restore",
+            why: "made anew from the capture; what cannot come back is named",
+            tool: "restore_user",
+            arguments: json!({"capture": EMAIL}),
+            shows: ended,
+            // Nobody is restored who was not deleted.
+            holds: |a| a["outcome"] == "done" || a["error"]["code"] == "NOT_FOUND",
+        },
+        Step {
             title: "What is left",
             why: "the tenant's state and the calls that ZIA's hourly limits leave",
             tool: "tenant_status",
@@ -170,7 +179,7 @@ fn close(stage: &Stage) -> Result<(), Exit> {
     let deletes = stage.tenant.counters().get("DELETE /users/{id}").copied().unwrap_or(0);
     let saw = match deletes {
         0 => "the tenant saw no delete, since nobody approved one.".to_owned(),
-        n => format!("the tenant saw {n} delete, after the approval; its before-image is kept, encrypted."),
+        n => format!("the tenant saw {n} delete, after the approval, and the user is back from the capture."),
     };
     line("")?;
     line(format!("{} {saw}", styled(GOOD, "Done:")))?;

@@ -75,20 +75,23 @@ impl Lifecycle {
             Ok(None) => return Sight::of(Seen::Otherwise),
             Err(_) => return Sight::of(Seen::Unsettled),
         };
-        let differs = not_as_written(wanted, &found);
+        let mut differs = not_as_written(wanted, &found);
         let seen = match () {
             () if differs.is_empty() => Seen::AsWanted,
             () if is_object(details, &found.object) => Seen::AsBefore,
             () => Seen::Otherwise,
         };
+        // What no write can set tells nothing of ours, and is worth a word.
+        differs.extend(unasked(details, &found));
         Sight { seen, user: Some(found.user), differs }
     }
 
     async fn look_for_creation(&self, draft: &Draft, id: Option<UserId>) -> Sight {
         match self.created_user(draft, id).await {
             Some(Some(user)) => {
-                let differs = differing(draft, &user);
+                let mut differs = differing(draft, &user);
                 let seen = if differs.is_empty() { Seen::AsWanted } else { Seen::Otherwise };
+                differs.extend((draft.comments != user.comments).then_some("text of comments"));
                 Sight { seen, user: Some(user), differs }
             }
             Some(None) => Sight::of(Seen::AsBefore),
@@ -152,6 +155,18 @@ fn not_as_written(wanted: &Replacement, found: &ById) -> Vec<&'static str> {
         ("list of groups", !same_groups(&wanted.groups, &user.groups)),
         ("comments", wanted.comments != user.comments),
         ("temporary authentication address", wanted.temp_auth_email != found.temp_auth_email),
+    ])
+}
+
+/// Fields beside those that are written, which a change should leave alone.
+fn unasked(details: &Details, found: &ById) -> Vec<&'static str> {
+    let Some(Subject::User(before)) = &details.user else { return Vec::new() };
+    let after = &found.user;
+    let other = |e: &String| e.to_lowercase() != before.email.to_lowercase();
+    names([
+        ("address", found.plain_email.as_ref().is_some_and(other)),
+        ("mark of being disabled", before.disabled != after.disabled),
+        ("mark of being an administrator", before.admin_user != after.admin_user),
     ])
 }
 

@@ -156,7 +156,7 @@ impl Lifecycle {
         // ZIA's answer names the user, so the record can from now on.
         let sent = &Operation { subject: Some(answer.id), ..sent.clone() };
         let user = User { name: draft.name.clone(), email: draft.email.clone(), ..answer };
-        if !differing(&draft, &user).is_empty() {
+        if !differing(&draft, &user).is_empty() || draft.comments != user.comments {
             return self.step(sent, State::Acked, &details, "send.acked").await.map(Some);
         }
         self.directory.learn(user.clone());
@@ -253,6 +253,7 @@ fn new_user(draft: &Draft) -> Result<NewUser, Failure> {
         groups: draft.groups.clone(),
         department: draft.department.clone(),
         comments: draft.comments.clone(),
+        temp_auth_email: draft.temp_auth_email.clone(),
         password: password::generate(&mut rand::rng()),
     })
 }

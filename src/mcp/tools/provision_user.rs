@@ -50,6 +50,9 @@ pub(super) async fn call(
     arguments: Option<JsonObject>,
 ) -> Result<CallToolResponse, Refusal> {
     let args: Args = arguments::read(&call.tool.input_schema, arguments)?;
+    if let Some(answered) = call.answered().await? {
+        return Ok(answered);
+    }
     let request = ProvisionUser {
         name: args.name,
         email: args.email,

@@ -85,6 +85,8 @@ pub struct NewUser {
     pub department: Option<Named>,
     /// Comments, if any.
     pub comments: Option<String>,
+    /// Temporary authentication address, if any.
+    pub temp_auth_email: Option<String>,
     /// Initial password.
     pub password: SecretString,
 }
@@ -109,6 +111,7 @@ impl Call for CreateUser<'_> {
 
     fn body(&self) -> Option<Zeroizing<Vec<u8>>> {
         #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
         struct Body<'a> {
             name: &'a str,
             email: &'a str,
@@ -117,6 +120,8 @@ impl Call for CreateUser<'_> {
             department: Option<&'a Named>,
             #[serde(skip_serializing_if = "Option::is_none")]
             comments: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            temp_auth_email: Option<&'a str>,
             password: &'a str,
         }
         write_json(&Body {
@@ -125,6 +130,7 @@ impl Call for CreateUser<'_> {
             groups: &self.0.groups,
             department: self.0.department.as_ref(),
             comments: self.0.comments.as_deref(),
+            temp_auth_email: self.0.temp_auth_email.as_deref(),
             password: self.0.password.expose_secret(),
         })
     }
@@ -282,6 +288,7 @@ mod tests {
             groups: vec![Named { id: 7, name: "Staff".into() }],
             department: Some(Named { id: 8, name: "IT".into() }),
             comments: Some("c".into()),
+            temp_auth_email: Some("t@example.com".into()),
             password: "s3cret".into(),
         };
         let sent =
@@ -289,11 +296,14 @@ mod tests {
         assert_eq!(
             sent(&new),
             json!({"name": "Jane", "email": "jane@example.com", "groups": [{"id": 7, "name": "Staff"}],
-                   "department": {"id": 8, "name": "IT"}, "comments": "c", "password": "s3cret"})
+                   "department": {"id": 8, "name": "IT"}, "comments": "c",
+                   "tempAuthEmail": "t@example.com", "password": "s3cret"})
         );
-        (new.department, new.comments) = (None, None);
+        (new.department, new.comments, new.temp_auth_email) = (None, None, None);
         let bare = sent(&new);
-        assert!(bare.get("department").is_none() && bare.get("comments").is_none());
+        for left_out in ["department", "comments", "tempAuthEmail"] {
+            assert!(bare.get(left_out).is_none(), "{left_out}");
+        }
     }
 
     #[test]

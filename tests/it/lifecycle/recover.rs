@@ -5,12 +5,12 @@ use std::{future::Future, time::Duration};
 use serde_json::json;
 use tokio::sync::oneshot;
 use zia_mcp::{
-    lifecycle::{ActivationState, INTERACTIVE, Outcome, Report},
+    lifecycle::{ActivationState, INTERACTIVE, Outcome, Report, RestoreUser},
     model::OperationId,
-    sandbox::{Endpoint, Fault, FaultRule},
+    sandbox::{Endpoint, Fault, FaultRule, SandboxUser},
 };
 
-use super::{answer, ask, deleted, newcomer, plain, until, yes};
+use super::{answer, ask, deleted, newcomer, plain, until, update::renamed, yes};
 use crate::support::{Bench, Plan, killed, local};
 
 const NORA: &str = "nora.new@example.com";
@@ -54,6 +54,11 @@ async fn leaves(bench: Bench) -> OperationId {
 
 async fn joins(bench: Bench) -> OperationId {
     bench.lifecycle.provision(local(), newcomer(NORA)).await.unwrap().operation
+}
+
+async fn is_renamed(bench: Bench) -> OperationId {
+    let (_, email) = plain(&bench);
+    bench.lifecycle.update(local(), renamed(&email, "Nova Newname")).await.unwrap().operation
 }
 
 /// Calls that changed the tenant.
@@ -106,6 +111,44 @@ async fn a_create_that_took_effect_unheard_is_adopted_after_a_restart() {
     let report = taken_up(&bench, &id).await;
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     assert!(bench.tenant.user_by_email(NORA).is_some() && bench.tenant.staged_changes().is_empty());
+    assert_eq!(bench.calls("POST /users"), 1);
+}
+
+#[tokio::test]
+async fn a_change_cut_off_anywhere_is_made_once_by_the_next_server_with_its_capture() {
+    let places = [
+        // Right before the send, and within it.
+        (Fault::Hang { applied: false }.on(Endpoint::GetUser).after(1), Endpoint::GetUser, 2, 1),
+        (Fault::Hang { applied: true }.on(Endpoint::ReplaceUser), Endpoint::ReplaceUser, 1, 1),
+        (Fault::Hang { applied: false }.on(Endpoint::ReplaceUser), Endpoint::ReplaceUser, 1, 2),
+    ];
+    for (hang, endpoint, calls, puts) in places {
+        let bench = Bench::new().await;
+        let before = bench.tenant.user(plain(&bench).0).unwrap();
+        let id = killed_at(&bench, hang, is_renamed, bench.tenant.arrived(endpoint, calls)).await;
+        let report = taken_up(&bench, &id).await;
+        assert_eq!(report.outcome, Outcome::Done, "{endpoint}: {report:?}");
+        assert!(report.capture.is_some() && report.changes.is_some_and(|c| c.len() == 1), "{endpoint}");
+        let after = bench.tenant.live_user(before.id).unwrap();
+        assert_eq!(after, SandboxUser { name: "Nova Newname".into(), ..before });
+        assert_eq!(bench.calls("PUT /users/{id}"), puts, "{endpoint}");
+        assert_eq!(effective(&bench, Endpoint::ReplaceUser), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_restore_that_took_effect_unheard_is_adopted_after_a_restart() {
+    let bench = Bench::new().await;
+    let (_, email) = plain(&bench);
+    let capture = deleted(&bench, &email).await.capture.unwrap().id.to_string();
+    let hang = Fault::Hang { applied: true }.on(Endpoint::CreateUser);
+    let comes_back = async |bench: Bench| {
+        bench.lifecycle.restore(local(), RestoreUser { capture }).await.unwrap().operation
+    };
+    let id = killed_at(&bench, hang, comes_back, bench.tenant.arrived(Endpoint::CreateUser, 1)).await;
+    let report = taken_up(&bench, &id).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(bench.tenant.user_by_email(&email).is_some() && bench.tenant.staged_changes().is_empty());
     assert_eq!(bench.calls("POST /users"), 1);
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use zia_mcp::{
     lifecycle::{
         Answer, Begun, DeprovisionUser, Failure, FindUser, INTERACTIVE, Lifecycle, Outcome, ProvisionUser,
-        Records, Settings,
+        Records, RestoreUser, Settings, UpdateUser,
     },
     model::Clock,
     sandbox::{Fault, LimitPolicy, SandboxCredentials, SandboxOptions, SandboxTenant},
@@ -104,8 +104,8 @@ impl World {
         outcome
     }
 
-    /// Creates a user, finds and deletes them.
-    async fn live(&mut self, lifecycle: &Lifecycle, email: &str) -> [Option<Outcome>; 2] {
+    /// Creates a user, finds, changes, deletes and restores them.
+    async fn live(&mut self, lifecycle: &Lifecycle, email: &str) -> [Option<Outcome>; 4] {
         let group = self.tenant.groups().first().unwrap().id.to_string();
         let new = ProvisionUser {
             name: "Ada Byron".into(),
@@ -126,13 +126,26 @@ impl World {
             fresh: true,
         };
         self.told(lifecycle.find_user(find).await);
+        let change = UpdateUser {
+            user: email.into(),
+            name: Some("Ada Lovelace".into()),
+            department: None,
+            add_groups: vec![],
+            remove_groups: vec![],
+            comments: None,
+            dry_run: false,
+        };
+        let begun = lifecycle.update(local(), change).await;
+        let updated = self.follow(lifecycle, begun, email).await;
         let leaver = DeprovisionUser { user: email.into(), reason: Some("leaves".into()) };
         let begun = lifecycle.deprovision(local(), leaver).await;
         let deprovisioned = self.follow(lifecycle, begun, email).await;
+        let begun = lifecycle.restore(local(), RestoreUser { capture: email.into() }).await;
+        let restored = self.follow(lifecycle, begun, email).await;
         self.told(lifecycle.tenant_status(&local()).await);
         self.note(&lifecycle);
         lifecycle.sign_out().await;
-        [provisioned, deprovisioned]
+        [provisioned, updated, deprovisioned, restored]
     }
 
     /// Learns every secret there was, from both ends of the wire and from the disk.
@@ -182,10 +195,10 @@ async fn a_whole_life_shows_no_secret() {
     let mut world = World::new().await;
     let lifecycle = world.lifecycle(&world.credentials()).await;
     let outcomes = world.live(&lifecycle, "ada@example.com").await;
-    assert_eq!(outcomes, [Some(Outcome::Done); 2], "{}", world.said);
+    assert_eq!(outcomes, [Some(Outcome::Done); 4], "{}", world.said);
     let records = Records::new(world.store().await, Clock::system());
     let operations = records.operations(10).await.unwrap();
-    assert_eq!(operations.len(), 2);
+    assert_eq!(operations.len(), 4);
     for operation in operations {
         world.told(records.operation(&operation.operation_id.to_string()).await);
     }
@@ -195,8 +208,8 @@ async fn a_whole_life_shows_no_secret() {
         world.note(&shown);
     }
     world.learn_secrets();
-    // The password of the sign-in and the one that was generated.
-    assert_eq!(world.tap.between("\"password\":\"", '"').len(), 2);
+    // The password of the sign-in and the two that were generated.
+    assert_eq!(world.tap.between("\"password\":\"", '"').len(), 3);
     assert!(world.hunt.len() >= 9, "every secret was seen on the wire");
     check(&world, &log);
 }
@@ -216,7 +229,7 @@ async fn runs_that_fail_show_no_secret() {
         format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     for credentials in [wrong, nowhere] {
         let lifecycle = world.lifecycle(&credentials).await;
-        assert_eq!(world.live(&lifecycle, "eve@example.com").await, [None; 2]);
+        assert_eq!(world.live(&lifecycle, "eve@example.com").await, [None; 4]);
     }
     let html = || Fault::HtmlPage { status: 200, applied: false };
     for fault in [html(), Fault::Empty500, Fault::SessionExpired, Fault::TruncatedBody { after: Some(7) }] {

@@ -67,6 +67,21 @@ async fn nothing_follows_an_end_and_no_shortcut_leads_to_a_send() {
 }
 
 #[tokio::test]
+async fn an_approved_operation_may_stay_so_and_no_claim_makes_another_one_approved() {
+    let home = Home::new();
+    let store = home.open().await;
+    let op = home.awaiting(&store).await;
+    let claimed = zia_mcp::model::Operation { state: State::Approved, ..op.clone() };
+    let made = store.advance(&claimed, State::Approved, details(), entry()).await;
+    assert_eq!(made.unwrap_err(), StoreError::NotApproved);
+    let approved = store.approve(&op, approval(), details(), false, entry()).await.unwrap();
+    let more = store.advance(&approved, State::Approved, json!({"n": 2}), entry()).await.unwrap();
+    assert_eq!((more.state, more.details), (State::Approved, json!({"n": 2})));
+    let sent = store.advance(&approved, State::Sending, details(), entry()).await;
+    assert!(sent.is_err(), "{sent:?}");
+}
+
+#[tokio::test]
 async fn an_operation_cannot_begin_in_a_state_that_claims_a_send() {
     let home = Home::new();
     let store = home.open().await;

@@ -68,6 +68,7 @@ fn jane() -> NewUser {
         groups: vec![],
         department: None,
         comments: None,
+        temp_auth_email: None,
         password: "canary-initial".into(),
     }
 }

@@ -27,6 +27,7 @@ fn jane() -> NewUser {
         groups: vec![Named { id: 5, name: "Staff".into() }],
         department: None,
         comments: None,
+        temp_auth_email: None,
         password: "canary-initial".into(),
     }
 }
