@@ -16,8 +16,10 @@ mod nonces;
 mod operations;
 mod presence;
 mod queries;
+mod reader;
 mod schema;
 mod sends;
+mod space;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -41,6 +43,7 @@ pub use sends::{MAX_SENDS, Permit, SendOutcome};
 
 use crate::model::{Clock, Digest};
 use engine::{Engine, bounded};
+use space::{FreeSpace, Space};
 use vault::Vault;
 
 /// Where the store and its key live.
@@ -75,15 +78,37 @@ impl Store {
     /// key is missing beside existing data or is another one; `NewerSchema`; `Corrupt`;
     /// `Unavailable`.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_on(settings, clock, space::of_disk()).await
+    }
+
+    async fn open_on(settings: &Settings, clock: Clock, free: FreeSpace) -> Result<Self, StoreError> {
         let dir = files::state_dir(&settings.state_dir)?;
         let _starting = files::lock(&dir).await?;
         let database = dir.path.join(engine::DATABASE);
         let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
-        let engine = Engine::open(&dir).await?;
+        let engine = Engine::open(&dir, Space::new(&dir.path, free)).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
+        engine.keep_reserve();
         let presence = OnceLock::new();
         Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir: dir.path, presence })))
+    }
+
+    /// A handle in the place of a store that cannot be used: every call answers the reason at once.
+    ///
+    /// Nothing is kept in memory instead. Keys and digests are of this handle alone.
+    ///
+    /// # Errors
+    /// `Unavailable` if the system gives no random bytes.
+    pub fn unfit(settings: &Settings, reason: StoreError, clock: Clock) -> Result<Self, StoreError> {
+        let (vault, engine) = (Vault::new(keys::KeyRing::generate()?), Engine::closed(reason));
+        let (state_dir, presence) = (settings.state_dir.clone(), OnceLock::from(None));
+        Ok(Self(Arc::new(Inner { engine, vault, clock, state_dir, presence })))
+    }
+
+    /// Why the store cannot be used, if it is an [unfit](Self::unfit) one.
+    pub fn fault(&self) -> Option<&StoreError> {
+        self.0.engine.fault()
     }
 
     /// A key of its own for each label, from the key file; stays the same for a store's life.
@@ -96,7 +121,7 @@ impl Store {
         self.0.vault.digest("email", email.to_lowercase().as_bytes())
     }
 
-    /// Checks that a record can be written to disk now.
+    /// Checks that a record can be written to disk now, and that enough of the disk is free.
     ///
     /// # Errors
     /// `Insecure` or `Unavailable`, within two seconds.
