@@ -157,12 +157,22 @@ impl Lifecycle {
         self.store.derived_key("request-state")
     }
 
-    /// Whether the store takes writes.
+    /// Why only reading tools work, if the store could not be used at the start.
+    pub fn unfit(&self) -> Option<Failure> {
+        let failure = Failure::from(self.store.fault()?.clone());
+        let next = format!("{}; then restart zia-mcp", failure.next);
+        Some(Failure { next, retryable: false, ..failure })
+    }
+
+    /// Whether the store takes writes, within two seconds.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn ready(&self) -> Result<(), Failure> {
-        Ok(self.store.health().await?)
+        match self.unfit() {
+            Some(failure) => Err(failure),
+            None => Ok(self.store.health().await?),
+        }
     }
 
     fn tenant(&self) -> &str {

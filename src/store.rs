@@ -19,8 +19,10 @@ mod nonces;
 mod operations;
 mod presence;
 mod queries;
+mod reader;
 mod schema;
 mod sends;
+mod space;
 #[cfg(test)]
 mod tests;
 mod vault;
@@ -50,6 +52,7 @@ pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
 
 use crate::model::{Clock, Digest};
 use engine::{Engine, bounded};
+use space::{FreeSpace, Space};
 use vault::Vault;
 
 /// Where the store and its key live.
@@ -93,13 +96,18 @@ impl Store {
     /// key is missing beside existing data or is another one; `NewerSchema`; `Corrupt`;
     /// `Unavailable`.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_on(settings, clock, space::of_disk()).await
+    }
+
+    async fn open_on(settings: &Settings, clock: Clock, free: FreeSpace) -> Result<Self, StoreError> {
         let dir = files::state_dir(&settings.state_dir)?;
         let _starting = files::lock(&dir).await?;
         let database = dir.path.join(engine::DATABASE);
         let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
-        let engine = Engine::open(&dir).await?;
+        let engine = Engine::open(&dir, Space::new(&dir.path, free)).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
+        engine.keep_reserve();
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }
 
@@ -122,6 +130,23 @@ impl Store {
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }
 
+    /// A handle in the place of a store that cannot be used: every call answers the reason at once.
+    ///
+    /// Nothing is kept in memory instead. Keys and digests are of this handle alone.
+    ///
+    /// # Errors
+    /// `Unavailable` if the system gives no random bytes.
+    pub fn unfit(settings: &Settings, reason: StoreError, clock: Clock) -> Result<Self, StoreError> {
+        let (vault, engine) = (Vault::new(keys::KeyRing::generate()?), Engine::closed(reason));
+        let inner = Inner::new(engine, vault, clock, settings.state_dir.clone());
+        Ok(Self(Arc::new(Inner { presence: OnceLock::from(None), ..inner })))
+    }
+
+    /// Why the store cannot be used, if it is an [unfit](Self::unfit) one.
+    pub fn fault(&self) -> Option<&StoreError> {
+        self.0.engine.fault()
+    }
+
     /// A key of its own for each label, from the key file; stays the same for a store's life.
     pub fn derived_key(&self, label: &str) -> Zeroizing<[u8; 32]> {
         self.0.vault.derived(label)
@@ -132,7 +157,7 @@ impl Store {
         self.0.vault.digest("email", email.to_lowercase().as_bytes())
     }
 
-    /// Checks that a record can be written to disk now.
+    /// Checks that a record can be written to disk now, and that enough of the disk is free.
     ///
     /// # Errors
     /// `Insecure` or `Unavailable`, within two seconds.

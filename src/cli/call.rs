@@ -68,7 +68,8 @@ async fn call(wired: &Wired, tool: String, arguments: JsonObject) -> Result<(Val
     let serving = tokio::spawn(async move { server.serve(theirs).await });
     let client = Quiet.serve(ours).await.map_err(Exit::unavailable)?;
     let offered = client.list_all_tools().await.map_err(Exit::unavailable)?;
-    if !offered.iter().any(|known| known.name == tool) {
+    // Without a store that can be used, the server itself says why the tool is not offered.
+    if !offered.iter().any(|known| known.name == tool) && wired.lifecycle.unfit().is_none() {
         let names: Vec<_> = offered.iter().map(|known| known.name.as_ref()).collect();
         return Err(Exit::usage(format!("unknown tool; expected one of {}", names.join(", "))));
     }

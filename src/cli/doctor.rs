@@ -84,10 +84,13 @@ impl Doctor {
                 "{} opens, its key fits, it takes writes",
                 settings.state_dir.display()
             )),
-            Err(error) => Finding::Bad(
-                error.to_string(),
-                "nothing is written to ZIA while the store is not sound".into(),
-            ),
+            Err(error) => {
+                let failure = Failure::from(error);
+                Finding::Bad(
+                    format!("{}; nothing is written to ZIA like this", failure.message),
+                    failure.next,
+                )
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     lifecycle::{self, Lifecycle, Policy, Records, Tier},
     model::Clock,
     sandbox::{SandboxOptions, SandboxTenant},
-    store::{self, Store},
+    store::{self, Store, StoreError},
     telemetry,
     zia::{self, ClientCredential, Zia},
 };
@@ -19,6 +19,9 @@ pub(super) const HTTP_CALLER: &str = "http";
 
 /// How often operations that nobody carries on are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the database may take to close.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// How long the end of a session may take.
 const SIGN_OUT: Duration = Duration::from_secs(1);
@@ -30,6 +33,7 @@ pub(super) struct Wired {
     tenant: Tenant,
     recovering: tokio::task::JoinHandle<()>,
     checkpoints: Keeper,
+    store: Store,
     _log: telemetry::Guard,
 }
 
@@ -49,13 +53,13 @@ impl Wired {
         let config = config(general, choice.sandbox)?;
         let log = telemetry(general, Some(&config))?;
         let tenant = Tenant::start(&config, choice).await?;
-        let store = open(&config).await?;
+        let store = open_or_unfit(&config).await?;
         let settings = lifecycle_settings(&config, read_only);
         let checkpoints = Keeper::start(store.clone(), config.checkpoint_file.clone());
-        let lifecycle = Lifecycle::new(tenant.zia.clone(), store, settings, clock());
-        lifecycle.recover().await.map_err(Exit::unavailable)?;
+        let lifecycle = Lifecycle::new(tenant.zia.clone(), store.clone(), settings, clock());
+        recover(&lifecycle).await;
         let recovering = tokio::spawn(keep_recovering(lifecycle.clone()));
-        Ok(Self { config, lifecycle, tenant, recovering, checkpoints, _log: log })
+        Ok(Self { config, lifecycle, tenant, recovering, checkpoints, store, _log: log })
     }
 
     /// Lets running operations end, signs out where that is safe, and ends an embedded tenant.
@@ -65,6 +69,8 @@ impl Wired {
         // Signing out is a courtesy: the session ends by itself too.
         let _ = tokio::time::timeout(SIGN_OUT, self.lifecycle.sign_out()).await;
         self.checkpoints.stop().await;
+        // What is still in the log of the database comes into the database itself.
+        let _ = tokio::time::timeout(CLOSE, self.store.close()).await;
         self.tenant.stop().await;
     }
 }
@@ -73,9 +79,17 @@ impl Wired {
 async fn keep_recovering(lifecycle: Lifecycle) {
     loop {
         tokio::time::sleep(RECOVER_EVERY).await;
-        if let Err(error) = lifecycle.recover().await {
-            tracing::warn!(%error, "operations left behind could not be looked at");
-        }
+        recover(&lifecycle).await;
+    }
+}
+
+/// A store that fails is no reason to end: reading goes on, and every writing tool says why it does not.
+async fn recover(lifecycle: &Lifecycle) {
+    if lifecycle.unfit().is_some() {
+        return;
+    }
+    if let Err(error) = lifecycle.recover().await {
+        tracing::warn!(%error, "operations left behind could not be looked at");
     }
 }
 
@@ -147,11 +161,29 @@ pub(super) async fn open_to_read(config: &Config) -> Result<Store, store::StoreE
 }
 
 async fn open(config: &Config) -> Result<Store, Exit> {
-    let opened = Store::open(&store_settings(config), clock()).await;
-    opened.map_err(|error| match error {
-        store::StoreError::Insecure { .. } | store::StoreError::WrongKey => Exit::config(error),
+    Store::open(&store_settings(config), clock()).await.map_err(unopened)
+}
+
+/// The store; or a handle that only says why there is none, with which reading goes on (F3, F4, F46).
+///
+/// A store that others can read, and one of a newer version, still end the start.
+async fn open_or_unfit(config: &Config) -> Result<Store, Exit> {
+    let settings = store_settings(config);
+    match Store::open(&settings, clock()).await {
+        Ok(store) => Ok(store),
+        Err(error @ (StoreError::Insecure { .. } | StoreError::NewerSchema)) => Err(unopened(error)),
+        Err(reason) => {
+            tracing::error!(%reason, "the store cannot be used: only reading tools are offered until it is mended and the server restarted");
+            Store::unfit(&settings, reason, clock()).map_err(Exit::unavailable)
+        }
+    }
+}
+
+fn unopened(error: StoreError) -> Exit {
+    match error {
+        StoreError::Insecure { .. } | StoreError::WrongKey => Exit::config(error),
         other => Exit::unavailable(other),
-    })
+    }
 }
 
 fn zia_settings(tenant: &config::Tenant) -> Result<zia::Settings, Exit> {

@@ -171,7 +171,20 @@ impl From<StoreError> for Failure {
             StoreError::NotApproved | StoreError::SendsExhausted => {
                 (Code::Conflict, "read the operation with get_operation")
             }
-            _ => (Code::StoreUnavailable, "run `zia-mcp doctor`; nothing was sent"),
+            StoreError::WrongKey => (
+                Code::StoreUnavailable,
+                "put the key file that belongs to the store back; no new key is made beside old data",
+            ),
+            StoreError::Corrupt => (
+                Code::StoreUnavailable,
+                "run `zia-mcp doctor`; if it finds damage, put a backup of the state directory in its place: nothing \
+                 is repaired or made anew by itself",
+            ),
+            StoreError::Insecure { .. } => (Code::StoreUnavailable, "do that, then call again"),
+            _ => (
+                Code::StoreUnavailable,
+                "mend what is named here (`zia-mcp doctor` looks again); nothing more is sent to ZIA before that",
+            ),
         };
         Self::new(code, error.to_string(), next)
     }

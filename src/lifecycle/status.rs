@@ -74,7 +74,7 @@ pub struct TenantStatus {
     pub budget: Vec<Budget>,
     /// The index of users.
     pub index: IndexStatus,
-    /// `read_write` or `read_only`.
+    /// `read_write`; `read_only` also while the store cannot be used.
     pub mode: String,
     /// What an administrator should look at.
     pub warnings: Vec<String>,
@@ -106,10 +106,41 @@ impl From<BudgetLine> for Budget {
 impl Lifecycle {
     /// The state of the tenant, the caller's operations and the budget.
     ///
+    /// Without a usable store no operations are listed, and a warning says why.
+    ///
     /// # Errors
-    /// What ZIA or the store answered.
+    /// What ZIA answered.
     pub async fn tenant_status(&self, actor: &Actor) -> Result<TenantStatus, Failure> {
         let status = self.zia.status(self.interactive()).await?;
+        let own = self.own_operations(actor).await;
+        let fault = self.ready().await.err();
+        let mut warnings = self.warnings(status).await;
+        warnings
+            .extend(fault.as_ref().map(|f| format!("nothing is written to ZIA: {}; {}", f.message, f.next)));
+        let (open, unactivated) = own.unwrap_or_else(|f| {
+            warnings.push(format!("operations cannot be listed: {}", f.message));
+            (Vec::new(), Vec::new())
+        });
+        let index = self.directory.index_state();
+        let read_only = self.settings.read_only || fault.is_some();
+        Ok(TenantStatus {
+            cloud: self.zia.cloud().to_owned(),
+            auth: self.zia.auth().to_owned(),
+            activation: status_name(status).to_owned(),
+            warnings,
+            open_operations: open,
+            unactivated_operations: unactivated,
+            budget: self.zia.budget().into_iter().map(Budget::from).collect(),
+            index: IndexStatus { users: index.users as u64, as_of: index.as_of, complete: index.complete },
+            mode: if read_only { "read_only" } else { "read_write" }.to_owned(),
+        })
+    }
+
+    /// The caller's open and unactivated operations.
+    async fn own_operations(
+        &self,
+        actor: &Actor,
+    ) -> Result<(Vec<OperationLine>, Vec<OperationLine>), Failure> {
         let lines = |ops: Vec<Operation>| -> Vec<OperationLine> {
             let own = ops.iter().filter(|o| o.actor.caller == actor.caller);
             own.map(|o| line(o, self.clock.now(), self.is_running(o))).collect()
@@ -117,26 +148,19 @@ impl Lifecycle {
         let open = self.store.operations(Some(self.tenant()), Which::Open, LISTED).await?;
         let open = open.into_iter().filter(|o| !operation::has_lapsed(o, self.clock.now())).collect();
         let unactivated = self.store.operations(Some(self.tenant()), Which::Unactivated, LISTED).await?;
-        let index = self.directory.index_state();
-        Ok(TenantStatus {
-            cloud: self.zia.cloud().to_owned(),
-            auth: self.zia.auth().to_owned(),
-            activation: status_name(status).to_owned(),
-            warnings: self.warnings(status).await?,
-            open_operations: lines(open),
-            unactivated_operations: lines(unactivated),
-            budget: self.zia.budget().into_iter().map(Budget::from).collect(),
-            index: IndexStatus { users: index.users as u64, as_of: index.as_of, complete: index.complete },
-            mode: if self.settings.read_only { "read_only" } else { "read_write" }.to_owned(),
-        })
+        Ok((lines(open), lines(unactivated)))
     }
 
-    async fn warnings(&self, status: ActivationStatus) -> Result<Vec<String>, Failure> {
+    async fn warnings(&self, status: ActivationStatus) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.others_wait(status).await? {
-            warnings.push(
+        match self.others_wait(status).await {
+            Ok(false) => {}
+            Ok(true) => warnings.push(
                 "staged changes of other administrators wait; they go live with the next activation".into(),
-            );
+            ),
+            Err(_) => {
+                warnings.push("staged changes wait in the tenant; whose they are cannot be told".into())
+            }
         }
         if self.zia.is_read_only() {
             warnings.push(
@@ -150,7 +174,7 @@ impl Lifecycle {
                 ahead.unsigned_abs()
             ));
         }
-        Ok(warnings)
+        warnings
     }
 }
 

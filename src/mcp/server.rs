@@ -90,7 +90,7 @@ impl Server {
     ) -> Result<Self, ErrorData> {
         let key = lifecycle.request_state_key().to_vec();
         let codec = RequestStateCodec::new_with_keyring("k1", [("k1", key)]).map_err(|_| internal())?;
-        let tools = tools::all(lifecycle.settings().read_only);
+        let tools = tools::all(lifecycle.settings().read_only || lifecycle.unfit().is_some());
         let prompts = Prompts::embedded();
         let shared = Shared { lifecycle, channel, tools, prompts, codec, draining };
         Ok(Self { shared: Arc::new(shared), subscriptions: Subscriptions::default() })
@@ -120,8 +120,14 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = self.shared.tools.iter().find(|t| t.name == request.name) else {
-            return refused(Refusal::unknown_tool());
+            return refused(self.not_offered(&request.name));
         };
+        // Before ZIA is asked anything, so that a store that fails is told at once.
+        if tools::writes(tool)
+            && let Err(failure) = self.lifecycle().ready().await
+        {
+            return refused(failure.into());
+        }
         let call = Call::new(self, tool, self.actor(context), context, &mut request);
         match tools::call(&call, request.arguments).await {
             Ok(response) => Ok(response),
@@ -131,6 +137,19 @@ impl Server {
                 }
                 refused(refusal)
             }
+        }
+    }
+}
+
+impl Server {
+    /// Why there is no such tool here: a store that cannot be used leaves those that read.
+    fn not_offered(&self, name: &str) -> Refusal {
+        let lifecycle = self.lifecycle();
+        match lifecycle.unfit() {
+            Some(failure) if tools::all(lifecycle.settings().read_only).iter().any(|t| t.name == name) => {
+                failure.into()
+            }
+            _ => Refusal::unknown_tool(),
         }
     }
 }

@@ -193,7 +193,7 @@ impl Store {
         .bind(from_seq)
         .bind(i64::from(limit));
         bounded(async {
-            let mut tx = self.0.engine.reader().begin().await?;
+            let mut tx = self.0.engine.snapshot().await?;
             if !schema::has_checkpoints(&mut tx).await? {
                 return Ok(Vec::new());
             }
@@ -208,7 +208,7 @@ impl Store {
     /// # Errors
     /// `Corrupt` if the database is damaged; `Unavailable`.
     pub async fn audit_tenants(&self) -> Result<Vec<String>, StoreError> {
-        bounded(async { tenants(&mut self.0.engine.reader().begin().await?, Table::Audit).await }).await
+        bounded(async { tenants(&mut self.0.engine.snapshot().await?, Table::Audit).await }).await
     }
 
     async fn sign_growth(

@@ -14,8 +14,10 @@ use sqlx::{
 };
 
 use super::{
-    StoreError,
+    StoreError, error,
     files::{self, StateDir},
+    reader::Reader,
+    space::{self, Space},
 };
 
 /// The engine's kind; another one would be named here.
@@ -39,27 +41,28 @@ const LOCK_WAIT: Duration = Duration::from_millis(1500);
 /// Connections that read side by side.
 const READERS: u32 = 4;
 
-/// Free disk space below which nothing new is sent, in bytes (F1).
-const HEADROOM: u64 = 64 * 1024 * 1024;
+/// The database; or why it cannot be used, which every call answers then.
+pub(super) struct Engine(Result<Database, StoreError>);
 
 /// The database and its connections.
-pub(super) struct Engine {
+struct Database {
     /// One connection: writers queue up fairly here instead of fighting for SQLite's lock.
     writer: SqlitePool,
     reader: SqlitePool,
     dir: PathBuf,
-    database: PathBuf,
+    path: PathBuf,
     log: PathBuf,
     /// Device and inode: writes to a file that was removed would be lost in silence (F3).
     identity: (u64, u64),
+    space: Space,
 }
 
 impl Engine {
-    pub(super) async fn open(dir: &StateDir) -> Result<Self, StoreError> {
-        let database = dir.path.join(DATABASE);
-        dir.ensure_file(&database)?;
+    pub(super) async fn open(dir: &StateDir, space: Space) -> Result<Self, StoreError> {
+        let path = dir.path.join(DATABASE);
+        dir.ensure_file(&path)?;
         let options = SqliteConnectOptions::new()
-            .filename(&database)
+            .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -69,58 +72,95 @@ impl Engine {
             .pragma("checkpoint_fullfsync", "ON");
         let writer = pool(1).connect_with(quiet(options.clone())).await?;
         let reader = pool(READERS).connect_lazy_with(quiet(options));
-        let identity = identity(&database).ok_or_else(gone)?;
+        let identity = identity(&path).ok_or_else(gone)?;
         let log = dir.path.join(format!("{DATABASE}-wal"));
-        Ok(Self { writer, reader, dir: dir.path.clone(), database, log, identity })
+        Ok(Self(Ok(Database { writer, reader, dir: dir.path.clone(), path, log, identity, space })))
+    }
+
+    /// No engine, for a reason.
+    pub(super) fn closed(reason: StoreError) -> Self {
+        Self(Err(reason))
+    }
+
+    /// Why there is no database, if so.
+    pub(super) fn fault(&self) -> Option<&StoreError> {
+        self.0.as_ref().err()
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.0.as_ref().map_err(Clone::clone)
     }
 
     /// Opens a database that is only read; it must be there.
     pub(super) fn open_to_read(dir: &StateDir) -> Result<Self, StoreError> {
-        let database = dir.path.join(DATABASE);
-        let identity = identity(&database).ok_or_else(gone)?;
-        let options = SqliteConnectOptions::new().filename(&database).read_only(true).busy_timeout(LOCK_WAIT);
+        let path = dir.path.join(DATABASE);
+        let identity = identity(&path).ok_or_else(gone)?;
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(LOCK_WAIT);
         let pool = pool(READERS).connect_lazy_with(quiet(options));
         let log = dir.path.join(format!("{DATABASE}-wal"));
-        Ok(Self { writer: pool.clone(), reader: pool, dir: dir.path.clone(), database, log, identity })
+        let (writer, reader, dir) = (pool.clone(), pool, dir.path.clone());
+        let space = Space::new(&dir, space::of_disk());
+        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space })))
     }
 
     /// Begins a writing transaction; no other writer runs until it ends.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         // A transaction that starts by reading could not become a writing one later (SQLITE_BUSY).
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.database()?.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// Commits, with everything on disk before it answers.
+    ///
+    /// New operations are refused long before the disk is full, so what comes here then is how
+    /// earlier ones went: the reserve makes room for that (F2).
     pub(super) async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
-        if identity(&self.database) != Some(self.identity) || !self.log.exists() {
+        let database = self.database()?;
+        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
             return Err(gone());
         }
-        Ok(tx.commit().await?)
+        database.space.make_room();
+        tx.commit().await.map_err(|failed| {
+            if error::is_full(&failed) {
+                // For the next attempt: a quota does not show in what the disk has left.
+                database.space.release();
+            }
+            failed.into()
+        })
+    }
+
+    /// Begins a transaction that only reads: one view of the database as it is now.
+    pub(super) async fn snapshot(&self) -> Result<Tx, StoreError> {
+        Ok(self.database()?.reader.begin().await?)
     }
 
     /// Where reading queries run.
-    pub(super) fn reader(&self) -> &SqlitePool {
-        &self.reader
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader(self.0.as_ref().map(|database| &database.reader))
     }
 
     /// The writing connection, for tests that spoil it.
     #[cfg(test)]
     pub(super) fn writer(&self) -> &SqlitePool {
-        &self.writer
+        &self.0.as_ref().unwrap().writer
     }
 
-    /// Refuses to go on where the disk is nearly full.
+    /// Refuses to go on where the disk is nearly full, or the directory is not private any more.
     pub(super) fn check_headroom(&self) -> Result<(), StoreError> {
-        let about = rustix::fs::statvfs(&self.dir).map_err(|e| StoreError::io(&self.dir, &e.into()))?;
-        if about.f_bavail.saturating_mul(about.f_frsize) < HEADROOM {
-            return Err(StoreError::unavailable("less than 64 MiB of disk space is left"));
+        let database = self.database()?;
+        files::recheck(&database.dir)?;
+        database.space.check_headroom()
+    }
+
+    /// Keeps some disk space for results, where there is enough.
+    pub(super) fn keep_reserve(&self) {
+        if let Ok(database) = &self.0 {
+            database.space.keep_reserve();
         }
-        Ok(())
     }
 
     /// Writes one small record.
     pub(super) async fn probe(&self, at: i64) -> Result<(), StoreError> {
-        files::recheck(&self.dir)?;
+        self.check_headroom()?;
         let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO meta (name, value) VALUES ('probe', $1) \
@@ -129,18 +169,22 @@ impl Engine {
         .bind(at.to_le_bytes().to_vec())
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        self.commit(tx).await?;
+        self.keep_reserve();
+        Ok(())
     }
 
     /// Checks every page.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        let answer: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&self.reader).await?;
+        let answer: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(self.reader()).await?;
         if answer == "ok" { Ok(()) } else { Err(StoreError::Corrupt) }
     }
 
     pub(super) async fn close(&self) {
-        self.reader.close().await;
-        self.writer.close().await;
+        if let Ok(database) = &self.0 {
+            database.reader.close().await;
+            database.writer.close().await;
+        }
     }
 }
 

@@ -72,9 +72,18 @@ impl From<sqlx::Error> for StoreError {
             E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => Self::Corrupt,
             E::PoolTimedOut => Self::unavailable("busy for too long"),
             E::Io(error) => Self::Unavailable(error.kind().to_string()),
+            E::Configuration(error) => error
+                .downcast::<Self>()
+                .map_or_else(|_| Self::unavailable("the database cannot be opened"), |reason| *reason),
             _ => Self::unavailable("the database connection failed"),
         }
     }
+}
+
+/// Whether the disk has no room for it.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 13)
 }
 
 /// Sorts SQLite's result codes; the low byte is the primary one.

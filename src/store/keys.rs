@@ -43,7 +43,7 @@ pub(super) fn load_or_create(path: &Path, no_data: bool) -> Result<KeyRing, Stor
 }
 
 impl KeyRing {
-    fn generate() -> Result<Self, StoreError> {
+    pub(super) fn generate() -> Result<Self, StoreError> {
         let (root, wrapping) = (new_key()?, new_key()?);
         Ok(Self { root, wrapping: vec![(key_id(&wrapping), wrapping)] })
     }

@@ -38,7 +38,7 @@ pub(super) async fn migrate(engine: &Engine, vault: &Vault) -> Result<(), StoreE
 
 /// Proves the key and the schema of a store that is only read.
 pub(super) async fn prove(engine: &Engine, vault: &Vault) -> Result<(), StoreError> {
-    let mut tx = engine.reader().begin().await?;
+    let mut tx = engine.snapshot().await?;
     if version(&mut tx).await? > MIGRATIONS.len() {
         return Err(StoreError::NewerSchema);
     }

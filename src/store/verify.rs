@@ -51,7 +51,7 @@ impl Store {
         let signer = Arc::new(Signer::of(self)?);
         // Before the records, which only become more meanwhile.
         let mut evidence = self.evidence(&signer, files)?;
-        let mut tx = self.0.engine.reader().begin().await?;
+        let mut tx = self.0.engine.snapshot().await?;
         let has_table = schema::has_checkpoints(&mut tx).await?;
         let mut names: BTreeSet<String> = tenants(&mut tx, Table::Audit).await?.into_iter().collect();
         if has_table {

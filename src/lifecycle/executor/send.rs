@@ -120,7 +120,7 @@ impl Lifecycle {
                 self.step(operation, State::AlreadyDone, details, "user.absent").await.map(Some)
             }
             _ => {
-                details.note(wording::CHANGED);
+                details.note(wording::changed(operation.state));
                 self.step(operation, State::Changed, details, "user.changed").await.map(Some)
             }
         }

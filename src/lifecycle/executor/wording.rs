@@ -1,13 +1,16 @@
 //! What is noted on an operation while it is carried out.
 
-use crate::model::Write;
+use crate::model::{State, Write};
 
 pub(super) const TOO_LATE: &str = "approved, but not carried out in time; nothing was sent; ask again";
 
 pub(super) const GONE_ALREADY: &str = "the user was gone already before anything was sent";
 
-pub(super) const CHANGED: &str =
-    "the user changed between the approval and the write; nothing was sent; ask again";
+/// Said of a user who is not as approved any more.
+pub(super) fn changed(before: State) -> String {
+    let nothing = if before == State::Approved { "sent" } else { "applied" };
+    format!("the user changed between the approval and the write; nothing was {nothing}; ask again")
+}
 
 pub(super) const ABSENT_ALREADY: &str =
     "ZIA answered that there is no such user: it was absent already, not deleted by this operation";

@@ -46,9 +46,7 @@ fn truth(record: &Record, world: &World) -> Result<(), String> {
             let so = world.wanted_seen.iter().any(|at| *at >= since);
             holds(so && !record.intents.is_empty(), "I4: done, and it never was")
         }
-        State::Changed | State::Expired | State::AlreadyDone if record.departures.is_empty() => {
-            holds(!acted, "I10: nothing sent, and something done")
-        }
+        State::Changed | State::Expired => holds(!acted, "I10: nothing applied, and something done"),
         State::AlreadyDone => holds(!acted, "I10: absent already, and deleted by us"),
         // Another administrator may have undone ours before it was read: both are true then.
         State::Failed => holds(!acted || world.others > 0, "I10: failed, and done"),
