@@ -61,7 +61,7 @@ impl Store {
         let (mut chains, mut seen) = (Vec::new(), 0);
         for tenant in names {
             let points = Points::new(&tenant, has_table, &mut evidence);
-            let chain = Walk::new(tenant, points, signer.clone()).to_the_end(&mut tx).await?;
+            let chain = Walk::new(tenant, points, signer.clone()).check_to_the_end(&mut tx).await?;
             seen += chain.records;
             chains.push(chain);
         }

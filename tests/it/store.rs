@@ -11,6 +11,7 @@ mod presence;
 mod secrecy;
 mod sends;
 mod sharing;
+mod verify;
 
 use std::sync::{
     Arc,

@@ -40,7 +40,7 @@ impl Walk {
         Self { points, progress: Progress { tenant, signer, next: 1, prev: BEGINNING, signed: 0 } }
     }
 
-    pub(super) async fn to_the_end(self, tx: &mut Tx) -> Result<ChainCheck, StoreError> {
+    pub(super) async fn check_to_the_end(self, tx: &mut Tx) -> Result<ChainCheck, StoreError> {
         let Self { mut points, mut progress } = self;
         let key = progress.signer.key().to_vec();
         let mut page = fetch(tx, &progress.tenant, i64::MIN).await?;
