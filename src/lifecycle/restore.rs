@@ -2,7 +2,8 @@
 
 mod image;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{
     Lifecycle,
@@ -12,7 +13,6 @@ use super::{
     operation::is_moving,
     policy::Tier,
     provision::{creation, discarded, same_or_refuse, several},
-    records::Records,
     report::{Capture, Draft, Subject},
 };
 use crate::{
@@ -159,7 +159,7 @@ impl Lifecycle {
     /// more than every caller could read before.
     async fn captured(&self, actor: &Actor, which: &Which) -> Result<Found, Failure> {
         let infos = match which {
-            Which::One(id) => self.store.open_capture(id).await?.map(|(info, _)| info).into_iter().collect(),
+            Which::One(id) => self.opened_capture(id).await?.map(|(info, _)| info).into_iter().collect(),
             Which::NewestOf(email) => self.store.captures_of_email(self.tenant(), email.as_str()).await?,
         };
         let infos: Vec<_> = infos.into_iter().filter(|i| i.tenant == self.tenant()).take(MOST).collect();
@@ -199,12 +199,17 @@ impl Lifecycle {
     }
 
     async fn image_of(&self, info: &CaptureInfo) -> Result<Image, Failure> {
-        let records = Records::new(self.store.clone(), self.clock.clone());
-        let shown = records.capture(info.id.as_str()).await.map_err(|f| match f.code {
-            Code::NotFound => unwritable(),
-            _ => f,
-        })?;
-        Image::of(&shown.row, &shown.by_id).ok_or_else(unwritable)
+        let (_, raw) = self.opened_capture(&info.id).await?.ok_or_else(no_capture)?;
+        let whole: Value = serde_json::from_slice(&raw).map_err(|_| unwritable())?;
+        let part = |name: &str| whole.get(name).unwrap_or(&Value::Null);
+        Image::of(part("row"), part("by_id")).ok_or_else(unwritable)
+    }
+
+    async fn opened_capture(
+        &self,
+        id: &CaptureId,
+    ) -> Result<Option<(CaptureInfo, Zeroizing<Vec<u8>>)>, Failure> {
+        self.store.open_capture(id).await.map_err(|error| Failure::from(error).at("capture"))
     }
 }
 
