@@ -55,6 +55,10 @@ use engine::{Engine, bounded};
 use space::{FreeSpace, Space};
 use vault::Vault;
 
+/// A database up to this size is checked page by page at every start, in bytes: some tenths of a
+/// second. A larger one is when `zia-mcp doctor` asks for it.
+const CHECKED_AT_START: u64 = 32 * 1024 * 1024;
+
 /// Where the store and its key live.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -93,8 +97,8 @@ impl Store {
     ///
     /// # Errors
     /// `Insecure` if others could read the directory, the key or the database; `WrongKey` if the
-    /// key is missing beside existing data or is another one; `NewerSchema`; `Corrupt`;
-    /// `Unavailable`.
+    /// key is missing beside existing data or is another one; `Lost` if the database is gone or
+    /// empty where there was one; `NewerSchema`; `Corrupt`; `Unavailable`.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
         Self::open_on(settings, clock, space::of_disk()).await
     }
@@ -104,9 +108,16 @@ impl Store {
         let _starting = files::lock(&dir).await?;
         let database = dir.path.join(engine::DATABASE);
         let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
+        let size = std::fs::metadata(&database).map_or(0, |about| about.len());
+        if size == 0 && checkpoint_files::own(&dir.path).exists() {
+            return Err(StoreError::Lost(database));
+        }
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
         let engine = Engine::open(&dir, Space::new(&dir.path, free)).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
+        if size <= CHECKED_AT_START {
+            bounded(engine.check()).await?;
+        }
         engine.keep_reserve();
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }

@@ -180,6 +180,10 @@ impl From<StoreError> for Failure {
                 "run `zia-mcp doctor`; if it finds damage, put a backup of the state directory in its place: nothing \
                  is repaired or made anew by itself",
             ),
+            StoreError::Lost(_) => (
+                Code::StoreUnavailable,
+                "put a backup of the state directory in its place; to begin anew, name an empty one",
+            ),
             StoreError::Insecure { .. } => (Code::StoreUnavailable, "do that, then call again"),
             _ => (
                 Code::StoreUnavailable,

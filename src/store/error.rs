@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The key is missing beside existing data, is damaged, or belongs to another store (F46).
     #[error("the key file is missing, damaged or of another store; put the store's own key file back")]
     WrongKey,
+    /// The database is gone or empty, and its checkpoints are still there (F3, F4).
+    #[error("{} is gone or empty, and is not made anew: its checkpoints are still there", .0.display())]
+    Lost(PathBuf),
     /// A newer version of the program wrote the database (F11).
     #[error("the store was written by a newer version of zia-mcp; run that version")]
     NewerSchema,

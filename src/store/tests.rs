@@ -91,3 +91,53 @@ async fn the_store_writes_again_when_the_disk_has_room_again() {
     let records = store.audit_records(TENANT, 1, 100).await.unwrap();
     assert_eq!(verify_chain(None, &records), Ok(()));
 }
+
+/// A disk whose free space a test sets, in bytes.
+async fn open_with(tmp: &TempDir, free: u64) -> (Store, Arc<std::sync::atomic::AtomicU64>) {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let settings = Settings { state_dir: tmp.path().join("state"), key_file: None };
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let left = Arc::new(AtomicU64::new(free));
+    let told = left.clone();
+    let free: FreeSpace = Arc::new(move |_| Ok(told.load(Ordering::SeqCst)));
+    (Store::open_on(&settings, Clock::from_fn(move || now), free).await.unwrap(), left)
+}
+
+fn reserve(tmp: &TempDir) -> u64 {
+    std::fs::metadata(tmp.path().join("state").join(space::FILE)).map_or(0, |about| about.len())
+}
+
+const GIB: u64 = 1 << 30;
+
+#[tokio::test]
+async fn f1_below_64_mib_nothing_new_is_sent_and_reading_goes_on() {
+    let tmp = TempDir::new().unwrap();
+    let (store, free) = open_with(&tmp, GIB).await;
+    let op = approved(&store).await;
+    free.store(63 << 20, std::sync::atomic::Ordering::SeqCst);
+    let delete = Write::DeleteUser(UserId::new(42).unwrap());
+    let refused = store.begin_send(&op, delete, json!({}), AuditEntry::new("sending")).await;
+    assert!(matches!(refused.err(), Some(StoreError::Unavailable(why)) if why.contains("64 MiB")));
+    assert_eq!(store.operation(&op.id).await.unwrap().unwrap().state, State::Approved);
+    free.store(GIB, std::sync::atomic::Ordering::SeqCst);
+    assert!(store.begin_send(&op, delete, json!({}), AuditEntry::new("sending")).await.is_ok());
+}
+
+#[tokio::test]
+async fn f2_what_was_sent_is_recorded_on_a_full_disk_with_the_room_that_was_kept() {
+    let tmp = TempDir::new().unwrap();
+    let (store, free) = open_with(&tmp, GIB).await;
+    assert_eq!(reserve(&tmp), 4 << 20);
+    let op = approved(&store).await;
+    let delete = Write::DeleteUser(UserId::new(42).unwrap());
+    let (op, permit) = store.begin_send(&op, delete, json!({}), AuditEntry::new("sending")).await.unwrap();
+    // The disk fills up after ZIA answered.
+    free.store(0, std::sync::atomic::Ordering::SeqCst);
+    store.end_send(permit, SendOutcome::Done, None, AuditEntry::new("ended")).await.unwrap();
+    assert_eq!(reserve(&tmp), 0, "the reserve made room");
+    store.advance(&op, State::Acked, json!({}), AuditEntry::new("acked")).await.unwrap();
+    drop(store);
+    // With room again, the next start keeps it anew.
+    let (_store, _) = open_with(&tmp, GIB).await;
+    assert_eq!(reserve(&tmp), 4 << 20);
+}

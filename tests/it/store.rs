@@ -2,6 +2,7 @@
 
 mod audit;
 mod captures;
+mod damage;
 mod faults;
 mod leases;
 mod nonces;
