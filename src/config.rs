@@ -54,6 +54,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The key that wraps stored secrets, where it is not in the state directory.
     pub key_file: Option<PathBuf>,
+    /// Days from which on captures of ended operations are purged; kept for ever if `None`.
+    pub capture_days: Option<u32>,
     /// How much is logged.
     pub log: Level,
     /// Who has to approve what, and for how long.
@@ -99,6 +101,7 @@ impl Config {
             tenant: if flags.sandbox { None } else { tenant::read(&mut reader) },
             state_dir: state_dir(&mut reader, flags),
             key_file: reader.path(Some("ZIA_MCP_KEY_FILE"), Some(("store", "key_file"))),
+            capture_days: reader.number_if_set(("store", "capture_days"), 1..=3650),
             log: log(&mut reader, flags),
             approval: policy::approval(&mut reader),
             policy: policy::policy(&mut reader),

@@ -24,6 +24,7 @@ mod reconcile;
 mod records;
 mod recover;
 mod report;
+mod retention;
 mod status;
 
 use std::{

@@ -15,6 +15,7 @@ mod keys;
 mod nonces;
 mod operations;
 mod presence;
+mod purge;
 mod queries;
 mod schema;
 mod sends;
@@ -36,6 +37,7 @@ pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
 pub use captures::{CaptureInfo, NewCapture};
 pub use error::StoreError;
 pub use operations::NewOperation;
+pub use purge::{Purge, Purgeable, Purged};
 pub use queries::{SubjectKey, Which};
 pub use sends::{MAX_SENDS, Permit, SendOutcome};
 

@@ -9,7 +9,8 @@ use super::{
 };
 
 /// Every step of the schema, oldest first; a step is never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_base.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_base.sql"), include_str!("migrations/0002_purge.sql")];
 
 /// What the canary says.
 const CANARY: &[u8] = b"the key fits";
