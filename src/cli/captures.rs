@@ -1,5 +1,6 @@
 //! `zia-mcp captures`
 
+mod export;
 mod list;
 mod purge;
 mod show;
@@ -20,6 +21,8 @@ enum What {
     List(list::List),
     /// Print one before-image, decrypted
     Show(show::Show),
+    /// Write before-images to a file that only the holder of an age identity can read
+    Export(export::Export),
     /// Destroy before-images for good
     Purge(purge::Purge),
 }
@@ -30,6 +33,7 @@ impl Captures {
         match self.what {
             What::List(list) => list.run(general).await,
             What::Show(show) => show.run(general).await,
+            What::Export(export) => export.run(general).await,
             What::Purge(purge) => purge.run(general).await,
         }
     }

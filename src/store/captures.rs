@@ -114,6 +114,26 @@ impl Store {
         self.infos(sqlx::query_as(SQL).bind(tenant).bind(i64::from(limit))).await
     }
 
+    /// Every capture that was not purged, oldest first, and its tenant.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn kept_captures(&self, tenant: Option<&str>) -> Result<Vec<(CaptureId, String)>, StoreError> {
+        const SQL: &str = "SELECT ordinal, id, tenant FROM captures WHERE ordinal > $1 AND purged_at IS NULL \
+                           AND tenant = COALESCE($2, tenant) ORDER BY ordinal LIMIT 1000";
+        let (mut all, mut last) = (Vec::new(), 0);
+        loop {
+            let query = sqlx::query_as(SQL).bind(last).bind(tenant);
+            let rows: Vec<(i64, String, String)> =
+                bounded(async { Ok(query.fetch_all(self.0.engine.reader()).await?) }).await?;
+            let Some((ordinal, ..)) = rows.last() else { return Ok(all) };
+            last = *ordinal;
+            for (_, id, tenant) in rows {
+                all.push((id.parse().map_err(|()| StoreError::Corrupt)?, tenant));
+            }
+        }
+    }
+
     /// Captures of the user with this address, case aside, newest first.
     ///
     /// # Errors

@@ -87,7 +87,7 @@ async fn a_purged_capture_is_told_from_an_unknown_one() {
     assert_eq!(store.open_capture(&info.id).await.unwrap_err(), StoreError::Purged { at });
     assert_eq!(StoreError::Purged { at }.to_string(), "the capture was purged on 2027-01-15T08:01:00Z");
     let left = CaptureInfo { digest: None, bytes: 0, purged_at: Some(at), ..info.clone() };
-    assert_eq!(store.captures(None, 10).await.unwrap(), [left.clone()]);
+    assert_eq!(store.captures(None, 10).await.unwrap(), std::slice::from_ref(&left));
     assert_eq!(store.capture_info(&info.id).await.unwrap(), Some(left));
     assert!(store.captures_of_email(TENANT, "user7@example.com").await.unwrap().is_empty());
     assert!(store.open_capture(&CaptureId::random()).await.unwrap().is_none());
@@ -167,7 +167,7 @@ async fn captures_are_chosen_by_age_and_by_address_whatever_its_case() {
         store.purgeable(which).await.unwrap().into_iter().map(|c| c.id).collect()
     };
     let before = Purge::TakenBefore(home.now() - SignedDuration::from_hours(1));
-    assert_eq!(chosen(before).await, [old.id.clone()]);
+    assert_eq!(chosen(before).await, std::slice::from_ref(&old.id));
     assert_eq!(chosen(Purge::OfEmail("USER2@example.COM")).await, [new.id]);
     assert!(chosen(Purge::OfEmail("user3@example.com")).await.is_empty());
     let of_open = store.purgeable(Purge::OfEmail("jane@example.com")).await.unwrap();
