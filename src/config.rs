@@ -56,6 +56,8 @@ pub struct Config {
     pub key_file: Option<PathBuf>,
     /// Where the audit trail's checkpoints are written too.
     pub checkpoint_file: Option<PathBuf>,
+    /// Days from which on captures of ended operations are purged; kept for ever if `None`.
+    pub capture_days: Option<u32>,
     /// How much is logged.
     pub log: Level,
     /// Who has to approve what, and for how long.
@@ -102,6 +104,7 @@ impl Config {
             state_dir: state_dir(&mut reader, flags),
             key_file: reader.path(Some("ZIA_MCP_KEY_FILE"), Some(("store", "key_file"))),
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),
+            capture_days: reader.number_if_set(("store", "capture_days"), 1..=3650),
             log: log(&mut reader, flags),
             approval: policy::approval(&mut reader),
             policy: policy::policy(&mut reader),

@@ -23,6 +23,9 @@ const RECOVER_EVERY: Duration = Duration::from_secs(10);
 /// How long the database may take to close.
 const CLOSE: Duration = Duration::from_secs(1);
 
+/// How often captures that are kept no longer are looked for.
+const PURGE_EVERY: Duration = Duration::from_hours(1);
+
 /// How long the end of a session may take.
 const SIGN_OUT: Duration = Duration::from_secs(1);
 
@@ -31,7 +34,7 @@ pub(super) struct Wired {
     pub(super) config: Config,
     pub(super) lifecycle: Lifecycle,
     tenant: Tenant,
-    recovering: tokio::task::JoinHandle<()>,
+    background: Vec<tokio::task::JoinHandle<()>>,
     checkpoints: Keeper,
     store: Store,
     _log: telemetry::Guard,
@@ -56,15 +59,17 @@ impl Wired {
         let store = open_or_unfit(&config).await?;
         let settings = lifecycle_settings(&config, read_only);
         let checkpoints = Keeper::start(store.clone(), config.checkpoint_file.clone());
+        let records = Records::new(store.clone(), clock());
         let lifecycle = Lifecycle::new(tenant.zia.clone(), store.clone(), settings, clock());
         recover(&lifecycle).await;
-        let recovering = tokio::spawn(keep_recovering(lifecycle.clone()));
-        Ok(Self { config, lifecycle, tenant, recovering, checkpoints, store, _log: log })
+        let mut background = vec![tokio::spawn(keep_recovering(lifecycle.clone()))];
+        background.extend(config.capture_days.map(|days| tokio::spawn(keep_purging(records, days))));
+        Ok(Self { config, lifecycle, tenant, background, checkpoints, store, _log: log })
     }
 
     /// Lets running operations end, signs out where that is safe, and ends an embedded tenant.
     pub(super) async fn stop(self, grace: Duration) {
-        self.recovering.abort();
+        self.background.iter().for_each(|task| task.abort());
         self.lifecycle.drain(grace).await;
         // Signing out is a courtesy: the session ends by itself too.
         let _ = tokio::time::timeout(SIGN_OUT, self.lifecycle.sign_out()).await;
@@ -90,6 +95,20 @@ async fn recover(lifecycle: &Lifecycle) {
     }
     if let Err(error) = lifecycle.recover().await {
         tracing::warn!(%error, "operations left behind could not be looked at");
+    }
+}
+
+/// Purges captures that are kept no longer, at once and then every hour.
+async fn keep_purging(records: Records, days: u32) {
+    loop {
+        match records.purge_older_than(days).await {
+            Ok(purged) if purged.captures > 0 => {
+                tracing::info!(captures = purged.captures, log_cleared = purged.log_cleared, "purged by age");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "captures could not be purged by age"),
+        }
+        tokio::time::sleep(PURGE_EVERY).await;
     }
 }
 

@@ -28,7 +28,7 @@ const SCHEMA: [(&str, &[&str]); 7] = [
     ),
     ("provision", &["initial_password"]),
     ("http", &["allowed_hosts", "allowed_origins", "behind_proxy", "public_url", "tls_cert", "tls_key"]),
-    ("store", &["checkpoint_file", "key_file", "state_dir"]),
+    ("store", &["capture_days", "checkpoint_file", "key_file", "state_dir"]),
     ("index", &[]),
 ];
 

@@ -1,6 +1,9 @@
 //! Reads single settings and notes what is wrong with them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use toml::Value;
 use url::Url;
@@ -189,13 +192,18 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number within a range, or the default.
-    pub(super) fn number(&mut self, key: Key, range: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
-        let Some(value) = self.file.get(key.0, key.1) else { return default };
+    pub(super) fn number(&mut self, key: Key, range: RangeInclusive<u32>, default: u32) -> u32 {
+        self.number_if_set(key, range).unwrap_or(default)
+    }
+
+    /// A whole number within a range, if there is one.
+    pub(super) fn number_if_set(&mut self, key: Key, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.file.get(key.0, key.1)?;
         let number = value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
-        number.unwrap_or_else(|| {
+        if number.is_none() {
             self.wrong(key, &format!("a whole number from {} to {}", range.start(), range.end()));
-            default
-        })
+        }
+        number
     }
 
     /// One of a few words.

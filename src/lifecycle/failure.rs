@@ -168,6 +168,9 @@ impl From<StoreError> for Failure {
         let (code, next) = match &error {
             StoreError::AuditUnavailable => (Code::AuditUnavailable, "free the audit store, then call again"),
             StoreError::Conflict => (Code::Conflict, "read the operation with get_operation and call again"),
+            StoreError::Purged { .. } => {
+                (Code::NotFound, "it cannot be read any more; an export made before can")
+            }
             StoreError::NotApproved | StoreError::SendsExhausted => {
                 (Code::Conflict, "read the operation with get_operation")
             }

@@ -45,12 +45,14 @@ impl Lifecycle {
     /// # Errors
     /// `NOT_FOUND` for an unknown, purged, another caller's or another tenant's capture.
     pub async fn capture(&self, actor: &Actor, id: &str) -> Result<CaptureShown, Failure> {
-        let shown = Records::new(self.store.clone(), self.clock.clone()).capture(id).await?;
-        if shown.info.tenant != self.tenant() {
+        let records = Records::new(self.store.clone(), self.clock.clone());
+        // Whose it is comes first: a stranger does not even learn that it was purged.
+        let info = records.capture_info(id).await?;
+        if info.tenant != self.tenant() {
             return Err(no_such_capture());
         }
-        self.owned(actor, &shown.info.operation).await.map_err(|_| no_such_capture())?;
-        Ok(shown)
+        self.owned(actor, &info.operation).await.map_err(|_| no_such_capture())?;
+        records.capture(id).await
     }
 
     /// Ends the session with ZIA, unless that would publish changes that wait.

@@ -17,8 +17,8 @@ use crate::{
 /// The records of every tenant in a store.
 #[derive(Clone, Debug)]
 pub struct Records {
-    store: Store,
-    clock: Clock,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
 }
 
 /// A before-image, opened.
@@ -77,10 +77,19 @@ impl Records {
             .is_some_and(|o| o.state == State::Awaiting && !operation::has_lapsed(&o, self.clock.now())))
     }
 
-    /// A before-image, opened.
+    /// A before-image's record; a purged one's, too.
     ///
     /// # Errors
     /// `NOT_FOUND`, or `STORE_UNAVAILABLE`.
+    pub async fn capture_info(&self, id: &str) -> Result<CaptureInfo, Failure> {
+        let id: CaptureId = id.parse().map_err(|()| no_such_capture())?;
+        self.store.capture_info(&id).await?.ok_or_else(no_such_capture)
+    }
+
+    /// A before-image, opened.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, which tells of a purge, or `STORE_UNAVAILABLE`.
     pub async fn capture(&self, id: &str) -> Result<CaptureShown, Failure> {
         let id: CaptureId = id.parse().map_err(|()| no_such_capture())?;
         let (info, raw) = self.store.open_capture(&id).await?.ok_or_else(no_such_capture)?;

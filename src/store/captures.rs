@@ -41,16 +41,18 @@ pub struct CaptureInfo {
     pub user_id: UserId,
     /// When it was taken.
     pub taken_at: Timestamp,
-    /// SHA-256 of the raw object; sealed at rest.
-    pub digest: Digest,
-    /// Size of the raw object, in bytes.
+    /// SHA-256 of the raw object; sealed at rest, and gone with a purge.
+    pub digest: Option<Digest>,
+    /// Size of the raw object, in bytes; 0 once it is purged.
     pub bytes: u64,
+    /// When its key was destroyed, if it was.
+    pub purged_at: Option<Timestamp>,
 }
 
 /// The columns of [`Row`].
 macro_rules! columns {
     () => {
-        "SELECT id, tenant, operation, user_id, taken_at, size, data_key FROM captures "
+        "SELECT id, tenant, operation, user_id, taken_at, size, data_key, purged_at FROM captures "
     };
 }
 
@@ -63,6 +65,7 @@ struct Row {
     taken_at: i64,
     size: i64,
     data_key: Vec<u8>,
+    purged_at: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -111,6 +114,26 @@ impl Store {
         self.infos(sqlx::query_as(SQL).bind(tenant).bind(i64::from(limit))).await
     }
 
+    /// Every capture that was not purged, oldest first, and its tenant.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn kept_captures(&self, tenant: Option<&str>) -> Result<Vec<(CaptureId, String)>, StoreError> {
+        const SQL: &str = "SELECT ordinal, id, tenant FROM captures WHERE ordinal > $1 AND purged_at IS NULL \
+                           AND tenant = COALESCE($2, tenant) ORDER BY ordinal LIMIT 1000";
+        let (mut all, mut last) = (Vec::new(), 0);
+        loop {
+            let query = sqlx::query_as(SQL).bind(last).bind(tenant);
+            let rows: Vec<(i64, String, String)> =
+                bounded(async { Ok(query.fetch_all(self.0.engine.reader()).await?) }).await?;
+            let Some((ordinal, ..)) = rows.last() else { return Ok(all) };
+            last = *ordinal;
+            for (_, id, tenant) in rows {
+                all.push((id.parse().map_err(|()| StoreError::Corrupt)?, tenant));
+            }
+        }
+    }
+
     /// Captures of the user with this address, case aside, newest first.
     ///
     /// # Errors
@@ -121,10 +144,19 @@ impl Store {
         self.infos(sqlx::query_as(SQL).bind(tenant).bind(digest)).await
     }
 
+    /// A capture without what it holds; a purged one, too.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn capture_info(&self, id: &CaptureId) -> Result<Option<CaptureInfo>, StoreError> {
+        const SQL: &str = concat!(columns!(), "WHERE id = $1");
+        Ok(self.infos(sqlx::query_as(SQL).bind(id.as_str())).await?.pop())
+    }
+
     /// A capture with the raw object.
     ///
     /// # Errors
-    /// `Corrupt` if it does not decrypt to what was captured; `Unavailable`.
+    /// `Purged`; `Corrupt` if it does not decrypt to what was captured; `Unavailable`.
     pub async fn open_capture(&self, id: &CaptureId) -> Result<Option<Opened>, StoreError> {
         bounded(async {
             let row: Option<WholeRow> = sqlx::query_as("SELECT * FROM captures WHERE id = $1")
@@ -148,7 +180,10 @@ impl Store {
                 .bind(op.id.as_str())
                 .fetch_optional(&mut **tx)
                 .await?;
-        let (info, _) = self.open_row(row.ok_or(StoreError::NotApproved)?)?;
+        let (info, _) = match self.open_row(row.ok_or(StoreError::NotApproved)?) {
+            Err(StoreError::Purged { .. }) => return Err(StoreError::NotApproved),
+            opened => opened?,
+        };
         if info.user_id == user && info.tenant == op.tenant { Ok(()) } else { Err(StoreError::NotApproved) }
     }
 
@@ -187,19 +222,25 @@ impl Store {
     }
 
     fn info(&self, row: &Row) -> Result<CaptureInfo, StoreError> {
+        if row.purged_at.is_some() {
+            return row.info(None);
+        }
         let (_, digest) = self.0.vault.open_key(place(&row.tenant, &row.id, row.user_id), &row.data_key)?;
-        row.info(digest)
+        row.info(Some(digest))
     }
 
     fn open_row(&self, WholeRow { row, body }: WholeRow) -> Result<Opened, StoreError> {
+        if let Some(at) = row.purged_at {
+            return Err(StoreError::Purged { at: time(at)? });
+        }
         let place = place(&row.tenant, &row.id, row.user_id);
         let (digest, raw) = self.0.vault.unwrap(place, &row.data_key, &body)?;
-        Ok((row.info(digest)?, raw))
+        Ok((row.info(Some(digest))?, raw))
     }
 }
 
 impl Row {
-    fn info(&self, digest: Digest) -> Result<CaptureInfo, StoreError> {
+    fn info(&self, digest: Option<Digest>) -> Result<CaptureInfo, StoreError> {
         Ok(CaptureInfo {
             id: self.id.parse().map_err(|()| StoreError::Corrupt)?,
             tenant: self.tenant.clone(),
@@ -208,6 +249,7 @@ impl Row {
             taken_at: time(self.taken_at)?,
             digest,
             bytes: u64::try_from(self.size).map_err(|_| StoreError::Corrupt)?,
+            purged_at: self.purged_at.map(time).transpose()?,
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 /// Why the store could not do something.
 ///
 /// No variant holds stored text, bound values or key material.
@@ -38,6 +40,12 @@ pub enum StoreError {
     /// There is no such record.
     #[error("no such record")]
     NotFound,
+    /// The capture's key was destroyed.
+    #[error("the capture was purged on {at:.0}")]
+    Purged {
+        /// When.
+        at: Timestamp,
+    },
     /// The operation's state, approval or capture does not allow this step.
     #[error("the operation is not approved for this step, or its before-image is not safe")]
     NotApproved,

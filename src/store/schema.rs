@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_base.sql"),
     include_str!("migrations/0002_workers.sql"),
     include_str!("migrations/0003_checkpoints.sql"),
+    include_str!("migrations/0004_purge.sql"),
 ];
 
 /// What the canary says.

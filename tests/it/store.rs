@@ -9,6 +9,7 @@ mod nonces;
 mod operations;
 mod places;
 mod presence;
+mod purge;
 mod secrecy;
 mod sends;
 mod sharing;
