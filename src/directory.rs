@@ -15,7 +15,7 @@ pub use index::IndexState;
 pub(crate) use names::choose;
 pub use names::{Listing, NameError};
 pub use search::{Search, Searched};
-pub use users::{ById, Lookup, Seen};
+pub use users::{ById, Everyone, Lookup, Seen};
 pub(crate) use users::{is_encoded, to_user};
 
 use crate::{model::Clock, zia::Zia};

@@ -8,6 +8,7 @@ mod activation;
 mod approval;
 mod audit;
 mod begin;
+mod bulk;
 mod cursor;
 mod deprovision;
 mod details;
@@ -46,6 +47,7 @@ use zeroize::Zeroizing;
 
 pub use approval::{Answer, Question};
 pub use begin::Begun;
+pub use bulk::{Decision, DeprovisionUsers};
 pub use deprovision::DeprovisionUser;
 pub use export::Exportable;
 pub use failure::{Candidate, Code, Failure};
@@ -55,8 +57,8 @@ pub use policy::{Policy, Tier};
 pub use provision::ProvisionUser;
 pub use records::{CaptureShown, Records};
 pub use report::{
-    Activation, ActivationState, Approval, Capture, Change, Draft, HowToApprove, InitialPassword, Outcome,
-    Report, Subject,
+    Activation, ActivationState, Approval, Capture, Change, Draft, HowToApprove, InitialPassword, Item,
+    Outcome, Report, Subject,
 };
 pub use restore::RestoreUser;
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};

@@ -7,6 +7,7 @@
 
 mod approvals;
 mod audit;
+mod bulk;
 mod captures;
 mod checkpoint_files;
 mod checkpoints;
@@ -41,6 +42,7 @@ use zeroize::Zeroizing;
 
 pub use approvals::{Approval, ApprovalRecord};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
+pub use bulk::{BulkSends, Settled};
 pub use captures::{CaptureInfo, NewCapture};
 pub use checkpoint_files::append_checkpoints;
 pub use checkpoints::Checkpoint;

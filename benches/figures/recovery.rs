@@ -56,6 +56,7 @@ async fn fill(store: &Store, tenant: &str, state: State) {
             own: false,
             arguments: Digest::of(&n.to_le_bytes()),
             subject: UserId::new(n),
+            users: Vec::new(),
             expires_at: now + SignedDuration::from_hours(1),
             details: json!({"user": {"id": n, "name": "Jane Doe", "email": format!("jane{n}@example.com")}}),
         };

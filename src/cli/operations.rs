@@ -38,13 +38,19 @@ impl Operations {
     }
 }
 
+/// The user's address, or how many users.
+fn who(line: &OperationLine) -> String {
+    let several = line.count.map(|count| format!("{count} users"));
+    several.or_else(|| line.user.as_deref().map(shown)).unwrap_or_else(|| "-".into())
+}
+
 fn row(line: &OperationLine) -> [String; 6] {
     let outcome = serde_json::to_value(line.outcome).ok();
     [
         line.operation_id.to_string(),
         line.tool.clone(),
         outcome.as_ref().and_then(|o| o.as_str()).unwrap_or_default().to_owned(),
-        line.user.as_deref().map_or_else(|| "-".into(), shown),
+        who(line),
         shown(&line.requested_by),
         line.expires_at.map(|t| format!("{t:.0}")).unwrap_or_default(),
     ]

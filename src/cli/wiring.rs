@@ -260,6 +260,7 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
         publish_others: tier(raises.publish_others).unwrap_or(default.publish_others),
         protected: config.policy.protected.clone(),
         max_open: config.policy.max_open,
+        max_deletes_per_day: config.policy.max_deletes_per_day,
     };
     let (ask, expires) = (config.approval.ask, config.approval.expires);
     lifecycle::Settings { policy, ask, expires, read_only, ..lifecycle::Settings::default() }

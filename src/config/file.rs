@@ -12,7 +12,7 @@ use toml::{Table, Value};
 /// Every section with its keys.
 const SCHEMA: [(&str, &[&str]); 7] = [
     ("tenant", &["audience", "base_url", "client_id", "cloud", "token_url", "username", "vanity_domain"]),
-    ("policy", &["max_open", "protected"]),
+    ("policy", &["max_deletes_per_day", "max_open", "protected"]),
     (
         "approval",
         &[

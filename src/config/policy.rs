@@ -54,6 +54,8 @@ pub struct Raises {
 pub struct Policy {
     /// Operations that a caller may have open; 1 to 20.
     pub max_open: u32,
+    /// Users deleted in 24 hours, by all callers; 1 to 100,000.
+    pub max_deletes_per_day: u32,
     /// Address patterns of users that are never touched; `*` stands for any text.
     pub protected: Vec<String>,
 }
@@ -93,6 +95,7 @@ fn raise(reader: &mut Reader<'_>, action: &'static str, least: Approval) -> Opti
 pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
     Policy {
         max_open: reader.number(("policy", "max_open"), 1..=20, 20),
+        max_deletes_per_day: reader.number(("policy", "max_deletes_per_day"), 1..=100_000, 500),
         protected: reader.texts("policy", "protected"),
     }
 }

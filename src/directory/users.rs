@@ -43,6 +43,23 @@ pub struct Seen {
     pub by_id: Option<ById>,
 }
 
+impl Seen {
+    /// The same user once more.
+    pub fn again(&self) -> Self {
+        let Self { user, kind, row, by_id } = self;
+        Self { user: user.clone(), kind: kind.clone(), row: row.clone(), by_id: by_id.clone() }
+    }
+}
+
+/// Every user of the tenant, as its list shows them.
+#[derive(Debug)]
+pub struct Everyone {
+    /// Each with the digest of the row's documented fields.
+    pub users: Vec<(Seen, Digest)>,
+    /// Whether the list was read to its end.
+    pub complete: bool,
+}
+
 /// The answer to a live look-up of one user.
 #[derive(Debug)]
 pub enum Lookup {
@@ -117,6 +134,19 @@ impl Directory {
             Err(Error { kind: Kind::NotFound, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads the whole list of users, as far as a share of the hour's lists reaches.
+    ///
+    /// # Errors
+    /// What ZIA answered.
+    pub async fn everyone(&self, until: Deadline) -> Result<Everyone, Error> {
+        let Rows { rows, complete } = self.scan(MAX_PAGES, until).await?;
+        let with_digest = |row: Raw<ZiaUser>| {
+            let digest = Digest::of_json(&documented(&row.value));
+            (Seen::from(row), digest)
+        };
+        Ok(Everyone { users: rows.into_iter().map(with_digest).collect(), complete })
     }
 
     /// A user seen in the last 90 seconds, and when.

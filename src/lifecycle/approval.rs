@@ -8,6 +8,7 @@ use super::{
     Lifecycle,
     audit::entry,
     begin::Begun,
+    bulk::approved_users,
     deprovision::quoted_reason,
     details::Details,
     executor::EXECUTION,
@@ -171,7 +172,8 @@ impl Lifecycle {
             Action::Activate => self.publish_question(operation),
             Action::DeprovisionUser => self.deletion_question(operation),
             Action::ProvisionUser | Action::RestoreUser => self.creation_question(operation),
-            Action::UpdateUser | Action::DeprovisionUsers => self.change_question(operation),
+            Action::UpdateUser => self.change_question(operation),
+            Action::DeprovisionUsers => self.several_question(operation),
         }
     }
 
@@ -189,6 +191,23 @@ impl Lifecycle {
         }
         lines.push(asked_by(operation));
         self.question_of(operation, lines, "the user's e-mail address")
+    }
+
+    /// For those who decide out of band: no form in a client asks about several users.
+    fn several_question(&self, operation: &Operation) -> Question {
+        let details = Details::of(operation);
+        let users: Vec<_> = details.asked.iter().filter(|a| a.state == State::Approved).collect();
+        let cloud = shown(self.zia.cloud());
+        let mut lines = vec![format!("Delete these {} users from ZIA ({cloud}) for good?", users.len())];
+        for user in users.iter().filter_map(|a| a.user.as_ref()) {
+            let department = user.department.as_ref().map_or("none".into(), |d| shown(&d.name));
+            let (name, email) = (shown(&user.name), shown(&user.email));
+            lines.push(format!("{}: {name}, {email}, department {department}", user.id));
+        }
+        lines.push(asked_by(operation));
+        lines.extend(details.reason.as_deref().map(|r| format!("Reason: {}", quoted_reason(r))));
+        lines.push("ZIA cannot undo a delete.".into());
+        self.question_of(operation, lines, "the number of users")
     }
 
     fn change_question(&self, operation: &Operation) -> Question {
@@ -331,6 +350,6 @@ pub(crate) fn approved_digest(operation: &Operation, details: &Details) -> Diges
     Digest::of_json(&json!({
         "operation": operation.id, "action": operation.action, "subject": operation.subject,
         "arguments": operation.arguments.to_string(), "object": details.object,
-        "user": details.user, "replacement": details.replacement,
+        "user": details.user, "replacement": details.replacement, "users": approved_users(details),
     }))
 }

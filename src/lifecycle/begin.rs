@@ -159,6 +159,31 @@ impl Lifecycle {
         subject: Option<UserId>,
         details: &Details,
     ) -> Result<Operation, Failure> {
+        self.create_whatever(actor, action, state, arguments, (subject, Vec::new()), details).await
+    }
+
+    /// Records a new operation on several users.
+    pub(crate) async fn create_about(
+        &self,
+        actor: &Actor,
+        action: Action,
+        state: State,
+        arguments: Digest,
+        users: Vec<(UserId, String)>,
+        details: &Details,
+    ) -> Result<Operation, Failure> {
+        self.create_whatever(actor, action, state, arguments, (None, users), details).await
+    }
+
+    async fn create_whatever(
+        &self,
+        actor: &Actor,
+        action: Action,
+        state: State,
+        arguments: Digest,
+        (subject, users): (Option<UserId>, Vec<(UserId, String)>),
+        details: &Details,
+    ) -> Result<Operation, Failure> {
         let expires =
             SignedDuration::try_from(self.settings.expires).unwrap_or(SignedDuration::from_mins(15));
         let new = NewOperation {
@@ -169,10 +194,15 @@ impl Lifecycle {
             own: state == State::Approved,
             arguments,
             subject,
+            users: users.clone(),
             expires_at: self.clock.now() + expires,
             details: details.to_value(),
         };
-        let subject = subject.map_or(serde_json::Value::Null, |id| id.get().into());
+        let subject = match subject {
+            Some(id) => id.get().into(),
+            None if users.is_empty() => serde_json::Value::Null,
+            None => users.iter().map(|(id, _)| id.get()).collect(),
+        };
         let audit = entry(
             "operation.created",
             [("tool", action.as_str().into()), ("state", state.as_str().into()), ("user_id", subject)],

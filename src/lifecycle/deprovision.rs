@@ -46,10 +46,13 @@ impl Lifecycle {
         check_reason(request.reason.as_deref())?;
         let arguments = digest(&who, request.reason.as_deref());
         let _one = self.shared.beginning.lock(format!("deprovision {}", name_of(&who))).await;
-        if let Some(open) = self.joinable(actor, Action::DeprovisionUser, &arguments).await? {
+        if let Some(open) = self.joinable(actor, Action::DeprovisionUser, &arguments).await?
+            && !self.discarded_draft(&open).await?
+        {
             return Ok(self.asking(actor, &open));
         }
         self.check_open(actor).await?;
+        self.check_daily_cap(1).await?;
         let mut seen = match self.directory.look_up(&who, until).await? {
             Lookup::Found(seen) => *seen,
             Lookup::Several(users) => return Err(several(&users)),
@@ -125,7 +128,7 @@ impl Lifecycle {
     }
 }
 
-fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
     let long = reason.is_some_and(|r| r.chars().count() > MAX_REASON);
     if long {
         Err(Failure::argument("reason", format!("a reason has at most {MAX_REASON} characters")))

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    bulk::Asked,
     failure::Failure,
     policy::Tier,
     report::{Activation, ActivationState, Approval, Capture, Change, InitialPassword, Subject},
@@ -36,6 +37,10 @@ pub(crate) struct Details {
     pub foreign: bool,
     /// What an update writes.
     pub replacement: Option<Replacement>,
+    /// The users of an operation on several, in the caller's order.
+    pub asked: Vec<Asked>,
+    /// ZIA's list stands for its answers by id: the operation is on many users.
+    pub by_list: bool,
     /// The operation whose activation covered this one's write.
     pub activated_by: Option<OperationId>,
     /// What else to know.

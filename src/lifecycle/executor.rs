@@ -1,5 +1,6 @@
 //! Carries operations out: the only caller of the endpoints that write.
 
+mod bulk;
 mod look;
 mod maintenance;
 mod send;
@@ -102,8 +103,10 @@ impl Lifecycle {
         if operation.action == Action::Activate {
             return self.carry_activation(operation).await;
         }
+        let several = operation.action == Action::DeprovisionUsers;
         loop {
             let next = match reconcile::next(operation.state) {
+                Next::Send | Next::FindOut if several => self.bulk_step(operation).await?,
                 Next::Send => self.send(operation).await?,
                 Next::FindOut => self.settle(operation).await?,
                 Next::Activate => return self.activate_after(operation).await,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
+    bulk,
     details::Details,
     failure::{Code, Failure},
     report::{HowToApprove, Outcome, Report},
@@ -76,12 +77,17 @@ pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Re
     {
         return Err(failure.clone().of(&operation.id));
     }
-    let outcome = outcome(operation, now, running);
+    let (outcome, items) = match (outcome(operation, now, running), details.asked.is_empty()) {
+        (whole, true) => (whole, None),
+        (whole, false) => (bulk::outcome(&details, whole), Some(bulk::items(&details, whole))),
+    };
     let activation = details.activation();
     Ok(Report {
         outcome,
         operation_id: operation.id.clone(),
         user: details.user,
+        counts: items.as_deref().map(bulk::counts),
+        items,
         activation,
         capture: details.capture,
         changes: details.changes,

@@ -39,6 +39,8 @@ pub struct Policy {
     pub protected: Vec<String>,
     /// The most operations that a caller may have waiting, 1 to 20.
     pub max_open: u32,
+    /// The most users deleted in 24 hours, by all callers.
+    pub max_deletes_per_day: u32,
 }
 
 impl Default for Policy {
@@ -52,6 +54,7 @@ impl Default for Policy {
             publish_others: Tier::Client,
             protected: Vec::new(),
             max_open: 20,
+            max_deletes_per_day: 500,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! What the writing tools answer.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{CaptureId, Named, OperationId, User};
+use super::failure::Failure;
+use crate::model::{CaptureId, Named, OperationId, User, UserId};
 
 /// How an operation ended, or where it stands (contract §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -163,6 +166,33 @@ pub struct Draft {
     pub temp_auth_email: Option<String>,
 }
 
+/// One user of an operation on several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Item {
+    /// As the caller named them.
+    pub user: String,
+    /// The ZIA id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    pub id: Option<UserId>,
+    /// The address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub email: Option<String>,
+    /// How it ended for this user, or where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Outcome")]
+    pub outcome: Option<Outcome>,
+    /// The before-image's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub capture: Option<CaptureId>,
+    /// Why nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub error: Option<Failure>,
+}
+
 /// What a writing tool answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
@@ -175,6 +205,14 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Subject")]
     pub user: Option<Subject>,
+    /// Each user, of an operation on several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Item>")]
+    pub items: Option<Vec<Item>>,
+    /// How many users ended how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BTreeMap<String, u64>")]
+    pub counts: Option<BTreeMap<String, u64>>,
     /// Whether it is live.
     pub activation: Activation,
     /// The before-image.

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Lifecycle,
+    Lifecycle, bulk,
     details::Details,
     failure::Failure,
     operation,
@@ -37,6 +37,10 @@ pub struct OperationLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub user: Option<String>,
+    /// How many users, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    pub count: Option<u64>,
     /// Who asked.
     pub requested_by: String,
     /// When it lapses, if it waits for a person.
@@ -181,11 +185,15 @@ impl Lifecycle {
 /// An operation in one line; `running` says that this process carries it out.
 pub(crate) fn line(operation: &Operation, now: Timestamp, running: bool) -> OperationLine {
     let waits = operation.state == State::Awaiting;
+    let details = Details::of(operation);
+    let whole = operation::outcome(operation, now, running);
+    let count = (!details.asked.is_empty()).then_some(details.asked.len() as u64);
     OperationLine {
+        count,
         operation_id: operation.id.clone(),
         tool: operation.action.as_str().to_owned(),
-        outcome: operation::outcome(operation, now, running),
-        user: Details::of(operation).user.map(|u| match u {
+        outcome: if count.is_some() { bulk::outcome(&details, whole) } else { whole },
+        user: details.user.map(|u| match u {
             Subject::User(user) => user.email,
             Subject::Draft(draft) => draft.email,
         }),

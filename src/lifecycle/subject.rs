@@ -35,7 +35,7 @@ impl Lifecycle {
             return Ok(());
         };
         let open = self.load(&open.id).await?;
-        if open.state.is_ended() {
+        if open.state.is_ended() || self.discarded_draft(&open).await? {
             return Ok(());
         }
         let said = "another operation on this user is in progress";

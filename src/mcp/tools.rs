@@ -2,6 +2,7 @@
 
 mod activate;
 mod deprovision_user;
+mod deprovision_users;
 mod find_user;
 mod get_operation;
 mod list_departments;
@@ -41,6 +42,7 @@ pub(super) fn all(read_only: bool) -> Vec<Tool> {
     let tools = [
         activate::tool(),
         deprovision_user::tool(),
+        deprovision_users::tool(),
         find_user::tool(),
         get_operation::tool(),
         list_departments::tool(),
@@ -66,6 +68,7 @@ pub(super) async fn call(
     match call.tool.name.as_ref() {
         activate::NAME => activate::call(call, arguments).await,
         deprovision_user::NAME => deprovision_user::call(call, arguments).await,
+        deprovision_users::NAME => deprovision_users::call(call, arguments).await,
         find_user::NAME => find_user::call(call, arguments).await,
         get_operation::NAME => get_operation::call(call, arguments).await,
         list_departments::NAME => list_departments::call(call, arguments).await,

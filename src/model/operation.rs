@@ -48,6 +48,13 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether it deletes users, for good.
+    pub fn deletes(self) -> bool {
+        matches!(self, Self::DeprovisionUser | Self::DeprovisionUsers)
+    }
+}
+
 impl std::str::FromStr for Action {
     type Err = ();
 

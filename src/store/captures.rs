@@ -168,18 +168,20 @@ impl Store {
         .await
     }
 
-    /// Demands that the operation's newest capture is of this user and opens.
+    /// Demands that the operation has a capture of this user, whose newest opens.
     pub(super) async fn require_capture(
         &self,
         tx: &mut Tx,
         op: &Operation,
         user: UserId,
     ) -> Result<(), StoreError> {
-        let row: Option<WholeRow> =
-            sqlx::query_as("SELECT * FROM captures WHERE operation = $1 ORDER BY ordinal DESC LIMIT 1")
-                .bind(op.id.as_str())
-                .fetch_optional(&mut **tx)
-                .await?;
+        let row: Option<WholeRow> = sqlx::query_as(
+            "SELECT * FROM captures WHERE operation = $1 AND user_id = $2 ORDER BY ordinal DESC LIMIT 1",
+        )
+        .bind(op.id.as_str())
+        .bind(user.get())
+        .fetch_optional(&mut **tx)
+        .await?;
         let (info, _) = match self.open_row(row.ok_or(StoreError::NotApproved)?) {
             Err(StoreError::Purged { .. }) => return Err(StoreError::NotApproved),
             opened => opened?,

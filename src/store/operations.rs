@@ -37,6 +37,8 @@ pub struct NewOperation {
     pub arguments: Digest,
     /// The user it is about, if there is one yet.
     pub subject: Option<UserId>,
+    /// The users it is about, with their addresses, if it is about several.
+    pub users: Vec<(UserId, String)>,
     /// When it lapses undecided.
     pub expires_at: Timestamp,
     /// What to remember; sealed. An address at `user.email` or `email` is searchable by digest.
@@ -111,7 +113,9 @@ impl Store {
             let mut tx = self.0.engine.begin().await?;
             let renewed = if new.own { Some(self.renew(&mut tx).await?) } else { None };
             operation.owner = renewed.as_ref().and_then(|r| r.owner.clone());
+            self.refuse_if_held(&mut tx, &operation).await?;
             self.insert(&mut tx, &operation).await?;
+            self.hold(&mut tx, &operation, &new.users).await?;
             self.append(&mut tx, Subject::of(&operation), audit).await?;
             self.0.engine.commit(tx).await?;
             renewed.iter().for_each(|r| self.renewed(r));
@@ -196,7 +200,13 @@ impl Store {
         .bind(seen)
         .execute(&mut **tx)
         .await?;
-        if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+        if written.rows_affected() != 1 {
+            return Err(StoreError::Conflict);
+        }
+        if current.action == Action::DeprovisionUsers && (to.is_ended() || to == State::NotActive) {
+            self.let_go(tx, &current.id).await?;
+        }
+        Ok(())
     }
 
     async fn insert(&self, tx: &mut Tx, operation: &Operation) -> Result<(), StoreError> {

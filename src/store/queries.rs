@@ -84,8 +84,9 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM operations o WHERE o.tenant = $1 AND o.subject = $2 AND o.ended = 0 \
-             AND o.state <> 'not_active' ORDER BY o.ordinal DESC LIMIT 1"
+            " FROM operations o WHERE o.tenant = $1 AND o.ended = 0 AND o.state <> 'not_active' \
+             AND (o.subject = $2 OR o.id IN (SELECT s.operation FROM subjects s \
+             WHERE s.tenant = $1 AND s.subject = $2 AND s.ended = 0)) ORDER BY o.ordinal DESC LIMIT 1"
         );
         self.one(sqlx::query_as(SQL).bind(tenant).bind(subject.get())).await
     }
@@ -163,9 +164,10 @@ impl Store {
         const BY_ID: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM operations o WHERE o.tenant = $1 AND o.action = 'deprovision_user' AND o.state IN ",
+            " FROM operations o WHERE o.tenant = $1 AND ((o.action = 'deprovision_user' AND o.state IN ",
             applied!(),
-            " AND o.subject = $2 AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
+            " AND o.subject = $2) OR o.id IN (SELECT s.operation FROM subjects s WHERE s.tenant = $1 \
+             AND s.subject = $2 AND s.deleted = 1)) AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
              AND p.action IN ('provision_user', 'restore_user') AND p.state IN ",
             applied!(),
             " AND p.subject = $2 AND p.ordinal > o.ordinal) ORDER BY o.ordinal DESC LIMIT 1"
@@ -173,11 +175,12 @@ impl Store {
         const BY_EMAIL: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM operations o WHERE o.tenant = $1 AND o.action = 'deprovision_user' AND o.state IN ",
+            " FROM operations o WHERE o.tenant = $1 AND ((o.action = 'deprovision_user' AND o.state IN ",
             applied!(),
             " AND (o.email = $2 OR o.id IN \
-             (SELECT c.operation FROM captures c WHERE c.tenant = $1 AND c.email = $2)) \
-             AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
+             (SELECT c.operation FROM captures c WHERE c.tenant = $1 AND c.email = $2))) \
+             OR o.id IN (SELECT s.operation FROM subjects s WHERE s.tenant = $1 AND s.email = $2 \
+             AND s.deleted = 1)) AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.tenant = $1 \
              AND p.action IN ('provision_user', 'restore_user') AND p.state IN ",
             applied!(),
             " AND p.email = $2 AND p.ordinal > o.ordinal) ORDER BY o.ordinal DESC LIMIT 1"

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_workers.sql"),
     include_str!("migrations/0003_checkpoints.sql"),
     include_str!("migrations/0004_purge.sql"),
+    include_str!("migrations/0005_subjects.sql"),
 ];
 
 /// What the canary says.

@@ -10,7 +10,7 @@ use super::{
     engine::{Tx, bounded},
     leases::Lease,
 };
-use crate::model::{Action, Actor, Operation, OperationId, SendPermit, State, Write};
+use crate::model::{Action, Actor, Operation, OperationId, SendPermit, State, UserId, Write};
 
 /// How often one write of one operation may be sent (I2).
 pub const MAX_SENDS: i64 = 3;
@@ -42,7 +42,7 @@ impl SendOutcome {
         }
     }
 
-    fn from_name(name: &str) -> Result<Self, StoreError> {
+    pub(super) fn from_name(name: &str) -> Result<Self, StoreError> {
         let all = [Self::NotSent, Self::Refused, Self::Rejected, Self::Done, Self::Unknown];
         all.into_iter().find(|o| o.as_str() == name).ok_or(StoreError::Corrupt)
     }
@@ -57,6 +57,8 @@ pub struct Permit {
     actor: Actor,
     write: Write,
     attempt: i64,
+    /// Whose deletion a bulk delete is.
+    users: Vec<UserId>,
     lease: Arc<Lease>,
 }
 
@@ -74,6 +76,10 @@ impl SendPermit for Permit {
 
     fn write(&self) -> Write {
         self.write
+    }
+
+    fn users(&self) -> &[UserId] {
+        &self.users
     }
 
     fn holds_for(&self, time: Duration) -> bool {
@@ -230,7 +236,15 @@ impl Store {
         .execute(&mut **tx)
         .await?;
         let (operation, tenant, actor) = (op.id.clone(), op.tenant.clone(), op.actor.clone());
-        Ok(Permit { operation, tenant, actor, write, attempt, lease: self.0.lease.clone() })
+        let (users, lease) = (Vec::new(), self.0.lease.clone());
+        Ok(Permit { operation, tenant, actor, write, attempt, users, lease })
+    }
+
+    /// The right to make a bulk delete whose sends are on record.
+    pub(super) fn bulk_permit(&self, op: &Operation, users: &[UserId]) -> Permit {
+        let (operation, tenant, actor) = (op.id.clone(), op.tenant.clone(), op.actor.clone());
+        let (users, lease) = (users.to_vec(), self.0.lease.clone());
+        Permit { operation, tenant, actor, write: Write::DeleteUsers, attempt: 1, users, lease }
     }
 }
 

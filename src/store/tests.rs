@@ -35,6 +35,7 @@ async fn approved(store: &Store) -> Operation {
         state: State::Awaiting,
         arguments: Digest::of(b"arguments"),
         subject: Some(user),
+        users: Vec::new(),
         expires_at: store.now() + SignedDuration::from_mins(15),
         details: json!({}),
     };

@@ -14,6 +14,7 @@ mod recover;
 mod refused;
 mod restore;
 mod secrets;
+mod several;
 mod store_faults;
 mod update;
 mod updated;

@@ -85,6 +85,7 @@ impl Home {
             own: false,
             arguments: Digest::of(b"arguments"),
             subject,
+            users: Vec::new(),
             expires_at: self.now() + SignedDuration::from_mins(15),
             details: details(),
         }

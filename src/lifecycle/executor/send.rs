@@ -127,10 +127,14 @@ impl Lifecycle {
     }
 
     /// Refuses to send anything but what the person approved (guardrails I3).
-    async fn check_approval(&self, operation: &Operation, details: &Details) -> Result<(), Failure> {
+    pub(super) async fn check_approval(
+        &self,
+        operation: &Operation,
+        details: &Details,
+    ) -> Result<(), Failure> {
         let same = match self.store.approval(&operation.id).await? {
             Some(approval) => approval.digest == approved_digest(operation, details),
-            None => Wish::of(operation.action) != Some(Wish::Delete),
+            None => !operation.action.deletes(),
         };
         let other =
             || Failure::new(Code::Conflict, "what was approved is not what would be sent", "ask again");
@@ -271,7 +275,7 @@ fn replacement(wanted: &Replacement) -> UserReplacement {
 }
 
 /// A refusal of a write, with ZIA's code where the caller can read it.
-fn refusal(error: zia::Error) -> Failure {
+pub(super) fn refusal(error: zia::Error) -> Failure {
     let code = error.code.clone();
     let mut failure = Failure::from(error);
     if let Some(code) = code {

@@ -34,6 +34,7 @@ async fn fill(home: &Home, store: &Store, n: i64) {
         own: false,
         arguments: Digest::of_json(&arguments),
         subject: Some(user(n)),
+        users: Vec::new(),
         expires_at: home.now() + SignedDuration::from_mins(15),
         details: details.clone(),
     };

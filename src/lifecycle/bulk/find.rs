@@ -1,0 +1,157 @@
+//! Finding many users with few calls.
+
+use std::collections::HashMap;
+
+use super::{Asked, Failure, twice};
+use crate::{
+    directory::{Lookup, Seen},
+    lifecycle::{
+        Lifecycle,
+        subject::{disagree, not_found, several},
+    },
+    model::{Digest, UserId, UserRef},
+    store::SubjectKey,
+    zia::Deadline,
+};
+
+/// Users up to which each is looked up by itself: a list of the whole tenant costs as much.
+const FEW: usize = 3;
+
+/// Users up to which each is read by id too; above, ZIA's list stands for both (1,000 reads an hour).
+const READ_BY_ID: usize = 20;
+
+/// A user to be deleted.
+pub(crate) struct Target {
+    /// Where the user is in the call's list.
+    pub(super) position: usize,
+    pub(super) seen: Seen,
+    /// Digest of the documented fields, as read by id or, for many, in the list.
+    pub(super) object: Digest,
+    by_id: Option<Box<serde_json::value::RawValue>>,
+}
+
+impl Target {
+    /// The user as ZIA shows it; for many, its row stands for the answer by id.
+    pub(super) fn before_image(&self) -> Vec<u8> {
+        let row = self.seen.row.get();
+        let by_id = self.by_id.as_ref().map_or(row, |raw| raw.get());
+        format!(r#"{{"format":1,"row":{row},"by_id":{by_id}}}"#).into_bytes()
+    }
+}
+
+/// What a look-up of one user came to.
+enum Found {
+    /// There, with the digest of the row if a whole list was read.
+    Here(Box<Seen>, Option<Digest>),
+    Gone {
+        proven: bool,
+    },
+    Ambiguous(Failure),
+}
+
+impl Lifecycle {
+    /// Finds the users of a call: those to be deleted, what is to be told of the others, and
+    /// whether lists stand for answers by id.
+    pub(super) async fn find_all(
+        &self,
+        asked: &[String],
+        refs: &[UserRef],
+        until: Deadline,
+    ) -> Result<(Vec<Asked>, Vec<Target>, bool), Failure> {
+        let (found, whole) = self.look_all_up(refs, until).await?;
+        let here = found.iter().filter(|f| matches!(f, Found::Here(..))).count();
+        let by_list = whole && here > READ_BY_ID;
+        let (mut told, mut targets) = (Vec::new(), Vec::<Target>::new());
+        for (position, (text, (one, found))) in asked.iter().zip(refs.iter().zip(found)).enumerate() {
+            told.push(match found {
+                Found::Here(seen, row) => {
+                    if let Some(same) = targets.iter().find(|t| t.seen.user.id == seen.user.id) {
+                        return Err(twice(asked, same.position, position));
+                    }
+                    let target = self.target(position, *seen, row.filter(|_| by_list), until).await?;
+                    targets.push(target);
+                    Asked::to_delete(text)
+                }
+                Found::Gone { proven } => self.gone(text, one, proven).await?,
+                Found::Ambiguous(failure) => Asked::refused(text, failure),
+            });
+        }
+        Ok((told, targets, by_list))
+    }
+
+    async fn look_all_up(&self, refs: &[UserRef], until: Deadline) -> Result<(Vec<Found>, bool), Failure> {
+        if refs.len() > FEW {
+            let everyone = self.directory.everyone(until).await?;
+            if everyone.complete {
+                return Ok((pick_all(refs, everyone.users), true));
+            }
+        }
+        let mut found = Vec::with_capacity(refs.len());
+        for one in refs {
+            found.push(match self.directory.look_up(one, until).await? {
+                Lookup::Found(seen) => Found::Here(seen, None),
+                Lookup::Several(users) => Found::Ambiguous(several(&users)),
+                Lookup::Absent { proven } => Found::Gone { proven },
+            });
+        }
+        Ok((found, false))
+    }
+
+    async fn target(
+        &self,
+        position: usize,
+        mut seen: Seen,
+        row: Option<Digest>,
+        until: Deadline,
+    ) -> Result<Target, Failure> {
+        if let Some(object) = row {
+            return Ok(Target { position, seen, object, by_id: None });
+        }
+        let read = self.object_of(&mut seen, until).await?;
+        if read.user.id != seen.user.id {
+            return Err(disagree());
+        }
+        Ok(Target { position, seen, object: read.object, by_id: Some(read.raw) })
+    }
+
+    /// A user who is not there: already deleted by us, or not found.
+    async fn gone(&self, text: &str, one: &UserRef, proven: bool) -> Result<Asked, Failure> {
+        let key = match one {
+            UserRef::Id(id) => SubjectKey::Id(*id),
+            UserRef::Email(email) => SubjectKey::Email(email.to_string()),
+        };
+        Ok(match self.store.deleted_by_us(self.tenant(), &key).await? {
+            Some(_) => Asked::already(text),
+            None => Asked::refused(text, not_found(proven)),
+        })
+    }
+}
+
+/// Picks users out of a whole list.
+fn pick_all(refs: &[UserRef], everyone: Vec<(Seen, Digest)>) -> Vec<Found> {
+    let mut by_email: HashMap<String, Vec<UserId>> = HashMap::new();
+    let mut by_id: HashMap<UserId, (Seen, Digest)> = HashMap::new();
+    for (seen, digest) in everyone {
+        by_email.entry(seen.user.email.to_lowercase()).or_default().push(seen.user.id);
+        by_id.insert(seen.user.id, (seen, digest));
+    }
+    let mut pick = |one: &UserRef| {
+        let id = match one {
+            UserRef::Id(id) => *id,
+            UserRef::Email(email) => match by_email.get(&email.folded()).map(Vec::as_slice) {
+                None => return Found::Gone { proven: true },
+                Some([id]) => *id,
+                Some(ids) => {
+                    let users: Vec<_> =
+                        ids.iter().filter_map(|id| by_id.get(id)).map(|s| s.0.user.clone()).collect();
+                    return Found::Ambiguous(several(&users));
+                }
+            },
+        };
+        match by_id.get(&id) {
+            Some((seen, digest)) => Found::Here(Box::new(seen.again()), Some(*digest)),
+            None => Found::Gone { proven: true },
+        }
+    };
+    refs.iter().map(&mut pick).collect()
+}
