@@ -18,6 +18,7 @@ TOOLS = {
     "get_operation": (True, False, True),
     "provision_user": (False, False, True),
     "deprovision_user": (False, True, True),
+    "deprovision_users": (False, True, True),
     "update_user": (False, True, True),
     "restore_user": (False, False, True),
     "activate": (False, False, True),

@@ -61,6 +61,19 @@ def rows():
     for asked in ("cap_" + "0" * 32, PERSON, "nobody@example.com"):
         yield f"B29 restore {asked[:12]}", "restore_user", {"capture": asked}, "NOT_FOUND", "capture"
     yield "B7 restore with a password", "restore_user", {"capture": PERSON, "password": "x"}, INVALID, "password"
+    several = "deprovision_users"
+    yield f"B1 {several} nobody", several, {"users": []}, INVALID, "users"
+    yield f"B1 {several} without a list", several, {}, INVALID, "users"
+    yield f"B2 {several} 501", several, {"users": list(range(1, 502))}, "LIMIT_EXCEEDED", "users"
+    yield f"B3 {several} twice", several, {"users": [PERSON, PERSON.upper()]}, INVALID, "users"
+    for bad in ("*", "all", "1 OR 1=1", "1;DROP", "../5", "5/../../adminUsers/1", "5%2f..", "", 0, -1, 2**63, 1.5, None, [PERSON], {"id": 5}):
+        yield f"B5 {several} {str(bad)[:24]!a}", several, {"users": [PERSON, bad]}, INVALID, "users"
+    yield f"B5 {several} text", several, {"users": PERSON}, INVALID, "users"
+    yield f"B6 {several} by filter", several, {"query": "Engineering"}, INVALID, "query"
+    for key in ("confirm", "force", "approved", "confirmation_token", "dry_run", "password", "count"):
+        yield f"B7 {several} {key}", several, {"users": [PERSON], key: True}, INVALID, key
+    yield f"B8 {several} with an administrator", several, {"users": [PERSON, "admin@example.com"]}, "PROTECTED", "users"
+    yield f"B36 {several} reason", several, {"users": [PERSON], "reason": "x" * 501}, INVALID, "reason"
     yield "long comments", "provision_user", new(comments="x" * 10_241), INVALID, "comments"
     yield "dry_run as text", "provision_user", new(dry_run="yes"), INVALID, "dry_run"
     for limit in (0, -1, 101, 5000, 2**40, 1.5, "10", True):
