@@ -119,7 +119,14 @@ impl Lifecycle {
         self.store.end_bulk_send(sent, &outcomes, code.as_deref(), audit).await?;
         drop(permit);
         match answer {
-            Err(error) if refused => self.fail_bulk(sent, details, chunk, &super::send::refusal(error)).await,
+            Err(error) if refused => {
+                let sends = self.store.bulk_sends(&sent.id).await?;
+                // An earlier send may have done it: what this one was refused for does not tell.
+                let (again, first): (Vec<_>, Vec<_>) =
+                    chunk.iter().partition(|user| sends.get(user).is_some_and(|sends| sends.len() > 1));
+                set(&mut details, &again, State::Unknown, None);
+                self.fail_bulk(sent, details, &first, &super::send::refusal(error)).await
+            }
             _ => {
                 set(&mut details, chunk, State::Unknown, None);
                 self.step(sent, State::Unknown, &details, "send.answered").await

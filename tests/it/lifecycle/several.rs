@@ -211,6 +211,24 @@ async fn f21_f22_a_lost_reply_is_settled_user_by_user() {
 }
 
 #[tokio::test]
+async fn i10_a_second_send_that_is_refused_tells_nothing_of_the_first() {
+    let bench = Bench::new().await;
+    let users = plain(&bench, 2);
+    let faults = bench.tenant.faults();
+    // The first takes effect, unheard, and is not shown until after the second.
+    faults.switch_on(Fault::ReplyLostAfterApply.on(Endpoint::BulkDelete).times(1));
+    faults.switch_on(Fault::ReadAfterWriteLag { reads: 6 }.on(Endpoint::BulkDelete).times(1));
+    let (body, content_type) =
+        (r#"{"code":"SCOPE_LIMITED","message":"no"}"#.into(), "application/json".into());
+    let refusal = Fault::AnswerWith { status: 403, content_type, body, applied: false };
+    faults.switch_on(refusal.on(Endpoint::BulkDelete).after(1).times(1));
+    let report = all_deleted(&bench, &users).await;
+    assert_eq!(bench.calls("POST /users/bulkDelete"), 2);
+    assert!(users.iter().all(|u| !there(&bench, u)));
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+}
+
+#[tokio::test]
 async fn f23_users_who_are_still_shown_for_a_while_are_waited_for() {
     let bench = Bench::new().await;
     let users = plain(&bench, 3);
