@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, wiring, exit codes.
 
+mod approver;
 mod audit;
 mod call;
 mod captures;
@@ -12,6 +13,7 @@ mod operations;
 mod output;
 mod sandbox;
 mod serve;
+mod terminal;
 mod wiring;
 
 use std::path::PathBuf;
@@ -59,10 +61,12 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Call one tool and print its result as JSON
     Call(call::Call),
-    /// Approve an operation out of band (nobody can be enrolled for it in this release)
+    /// Approve an operation, as an enrolled approver
     Approve(decide::Decide),
-    /// Reject an operation out of band (nobody can be enrolled for it in this release)
+    /// Reject an operation, as an enrolled approver
     Reject(decide::Decide),
+    /// Enrol those who may approve
+    Approver(approver::Approver),
     /// Show open and recent operations, or one whole
     Operations(operations::Operations),
     /// Show the before-images of deleted users
@@ -96,7 +100,9 @@ impl Cli {
             Command::Demo(demo) => demo.run(&self.general).await,
             Command::Sandbox(sandbox) => sandbox.run(&self.general).await,
             Command::Call(call) => call.run(&self.general).await,
-            Command::Approve(decide) | Command::Reject(decide) => decide.run(&self.general).await,
+            Command::Approve(decide) => decide.run(&self.general, true).await,
+            Command::Reject(decide) => decide.run(&self.general, false).await,
+            Command::Approver(approver) => approver.run(&self.general).await,
             Command::Operations(operations) => operations.run(&self.general).await,
             Command::Captures(captures) => captures.run(&self.general).await,
             Command::Audit(audit) => audit.run(&self.general).await,

@@ -10,6 +10,7 @@ mod audit;
 mod begin;
 mod bulk;
 mod cursor;
+mod decide;
 mod deprovision;
 mod details;
 mod executor;
@@ -31,6 +32,7 @@ mod restore;
 mod retention;
 #[cfg(test)]
 mod simulation;
+mod statement;
 mod status;
 mod subject;
 mod update;
@@ -38,7 +40,10 @@ mod watch;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,7 +52,8 @@ use zeroize::Zeroizing;
 
 pub use approval::{Answer, Question};
 pub use begin::Begun;
-pub use bulk::{Decision, DeprovisionUsers};
+pub use bulk::DeprovisionUsers;
+pub use decide::{Decided, Decision, Waiting};
 pub use deprovision::DeprovisionUser;
 pub use export::Exportable;
 pub use failure::{Candidate, Code, Failure};
@@ -125,6 +131,8 @@ struct Shared {
     /// ZIA's edit lock is one per tenant: our own writes do not contend for it.
     writing: tokio::sync::Mutex<()>,
     beginning: keyed::KeyedLocks,
+    /// Deletions that are recorded and not yet captured.
+    drafting: AtomicUsize,
     /// Lets some of the operations that were taken up go on at a time.
     taken_up: tokio::sync::Semaphore,
     cursor_key: Zeroizing<[u8; 32]>,
@@ -140,6 +148,7 @@ impl Lifecycle {
             paused: executor::Paused::default(),
             writing: tokio::sync::Mutex::default(),
             beginning: keyed::KeyedLocks::default(),
+            drafting: AtomicUsize::new(0),
             taken_up: tokio::sync::Semaphore::new(TAKEN_UP),
             cursor_key: store.derived_key("cursor"),
         };
@@ -193,6 +202,12 @@ impl Lifecycle {
         self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
+    /// Counts a deletion as being drafted, until what is given is dropped.
+    fn drafting(&self) -> Drafting<'_> {
+        self.shared.drafting.fetch_add(1, Ordering::SeqCst);
+        Drafting(&self.shared.drafting)
+    }
+
     /// Whether this process took an operation on.
     fn is_own(&self, operation: &Operation) -> bool {
         operation.owner.is_some() && operation.owner == self.store.presence()
@@ -201,5 +216,14 @@ impl Lifecycle {
     /// Whether this or another process carries an operation out.
     fn is_running(&self, operation: &Operation) -> bool {
         self.runs_here(&operation.id) || records::has_living_owner(&self.store, operation)
+    }
+}
+
+/// A deletion between its first record and its capture.
+struct Drafting<'a>(&'a AtomicUsize);
+
+impl Drop for Drafting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

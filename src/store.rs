@@ -6,6 +6,7 @@
 //! A change and its audit record are one transaction.
 
 mod approvals;
+mod approvers;
 mod audit;
 mod bulk;
 mod captures;
@@ -41,6 +42,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 pub use approvals::{Approval, ApprovalRecord};
+pub use approvers::{Approver, Proof};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
 pub use bulk::{BulkSends, Settled};
 pub use captures::{CaptureInfo, NewCapture};

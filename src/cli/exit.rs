@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::lifecycle::{Code, Failure};
+
 /// A message for the person at the terminal, and a `sysexits` code.
 #[derive(Debug)]
 pub struct Exit {
@@ -30,6 +32,17 @@ impl Exit {
         Self { code: 4, message: message.to_string() }
     }
 
+    /// What a use case refused.
+    pub(super) fn of(failure: Failure) -> Self {
+        let message = format!("{}: {}", failure.message, failure.next);
+        match failure.code {
+            Code::InvalidArgument => Self::usage(message),
+            Code::NotFound => Self::no_input(message),
+            Code::Forbidden | Code::Conflict => Self::permission(message),
+            _ => Self::unavailable(message),
+        }
+    }
+
     /// The command was used wrongly.
     pub(super) fn usage(message: impl fmt::Display) -> Self {
         Self { code: 64, message: message.to_string() }
@@ -43,6 +56,11 @@ impl Exit {
     /// Something that is needed does not answer.
     pub(super) fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: 69, message: message.to_string() }
+    }
+
+    /// The person may not do this, or did not prove who they are.
+    pub(super) fn permission(message: impl fmt::Display) -> Self {
+        Self { code: 77, message: message.to_string() }
     }
 
     /// A setting is missing or wrong.

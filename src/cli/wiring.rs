@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Exit, General, TenantChoice, checkpoints::Keeper};
 use crate::{
     config::{self, Approval, Config, Env, Flags},
@@ -19,6 +21,9 @@ pub(super) const HTTP_CALLER: &str = "http";
 
 /// How often operations that nobody carries on are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether somebody approved an operation out of band.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the database may take to close.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -80,11 +85,16 @@ impl Wired {
     }
 }
 
-/// Takes up what other processes leave behind while this one runs.
+/// Takes up what other processes leave behind while this one runs, and what is approved out of band.
 async fn keep_recovering(lifecycle: Lifecycle) {
+    let mut due = Instant::now() + RECOVER_EVERY;
     loop {
-        tokio::time::sleep(RECOVER_EVERY).await;
-        recover(&lifecycle).await;
+        tokio::time::sleep(LOOK_EVERY).await;
+        let approved = lifecycle.unfit().is_none() && lifecycle.has_unclaimed().await.unwrap_or(false);
+        if approved || Instant::now() >= due {
+            recover(&lifecycle).await;
+            due = Instant::now() + RECOVER_EVERY;
+        }
     }
 }
 
@@ -160,9 +170,15 @@ pub(super) fn telemetry(general: &General, config: Option<&Config>) -> Result<te
 
 /// The records of the store, for reading at the terminal; no tenant is needed.
 pub(super) async fn records(general: &General) -> Result<Records, Exit> {
+    Ok(records_and_policy(general).await?.0)
+}
+
+/// The same, with the operator's rules.
+pub(super) async fn records_and_policy(general: &General) -> Result<(Records, Policy), Exit> {
     let config = config(general, true)?;
     let _log = telemetry(general, Some(&config))?;
-    Ok(Records::new(open(&config).await?, clock()))
+    let policy = lifecycle_settings(&config, false).policy;
+    Ok((Records::new(open(&config).await?, clock()), policy))
 }
 
 /// The one clock of the process.

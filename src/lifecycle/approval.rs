@@ -2,27 +2,24 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Lifecycle,
     audit::entry,
     begin::Begun,
-    bulk::approved_users,
-    deprovision::quoted_reason,
+    bulk::{approved_users, is_ready},
     details::Details,
     executor::EXECUTION,
     failure::{Code, Failure},
     policy::Tier,
-    report::{Approval, Change, Subject},
+    report::{Approval, Subject},
+    statement::{PUBLISH, Statement, statement},
 };
 use crate::{
-    model::{Action, Actor, Digest, Named, Operation, OperationId, State, shown},
+    model::{Action, Actor, Digest, Operation, OperationId, State, shown},
     store,
 };
-
-/// What a person types to publish other administrators' changes.
-pub(crate) const PUBLISH: &str = "activate";
 
 const MISTYPED: &str = "the text that was typed did not match; nothing was sent";
 const CLOSED: &str = "the form was closed without an answer; nothing was sent";
@@ -83,6 +80,10 @@ impl Lifecycle {
             ));
         }
         let mut details = Details::of(&operation);
+        if !is_ready(&operation, &details) {
+            let message = "the user is being captured; nothing was decided";
+            return Err(Failure::new(Code::Conflict, message, "call again in a moment"));
+        }
         match answer {
             Answer::Accepted(text) if self.is_confirmed(&operation, &details, &text) => {
                 self.approve(actor, operation, details).await
@@ -120,9 +121,15 @@ impl Lifecycle {
         details.approval = Some(given);
         details.notes.retain(|n| !NOT_GIVEN.contains(&n.as_str()));
         let digest = approved_digest(&operation, &details);
+        let audit = entry(
+            "approval.given",
+            [
+                ("channel", "client".into()),
+                ("digest", digest.to_string().into()),
+                ("approvers", vec![self.store.approver_digest(&by)].into()),
+            ],
+        );
         let approval = store::Approval { by, channel: "client".into(), digest };
-        let audit =
-            entry("approval.given", [("channel", "client".into()), ("digest", digest.to_string().into())]);
         let approved = self.store.approve(&operation, approval, details.to_value(), true, audit).await?;
         self.changed(&approved.id);
         self.carry_out(approved);
@@ -150,7 +157,8 @@ impl Lifecycle {
 
     /// An operation as its tool leaves it: with a question, if a person can decide in the client.
     pub(crate) fn asking(&self, actor: &Actor, operation: &Operation) -> Begun {
-        let asks = self.tier_of(operation, actor) <= Tier::Client && operation.state == State::Awaiting;
+        let ready = operation.state == State::Awaiting && is_ready(operation, &Details::of(operation));
+        let asks = ready && self.tier_of(operation, actor) <= Tier::Client;
         Begun { operation: operation.id.clone(), question: asks.then(|| self.question_on(operation)) }
     }
 
@@ -168,62 +176,19 @@ impl Lifecycle {
     }
 
     fn question_on(&self, operation: &Operation) -> Question {
-        match operation.action {
-            Action::Activate => self.publish_question(operation),
-            Action::DeprovisionUser => self.deletion_question(operation),
-            Action::ProvisionUser | Action::RestoreUser => self.creation_question(operation),
-            Action::UpdateUser => self.change_question(operation),
-            Action::DeprovisionUsers => self.several_question(operation),
+        let Statement { mut lines, expected, .. } = statement(operation, self.zia.cloud());
+        lines.push(format!(
+            "To go ahead, type {expected}. What is approved is carried out within {} minutes, or not at all.",
+            EXECUTION.as_mins()
+        ));
+        let cli = super::operation::how_to_approve(operation).cli;
+        lines.push(format!("Operation {}; instead of this form a person can run: {cli}", operation.id));
+        Question {
+            operation: operation.id.clone(),
+            message: lines.join("\n"),
+            hint: format!("Type {expected} to confirm"),
+            ask: self.settings.ask,
         }
-    }
-
-    fn creation_question(&self, operation: &Operation) -> Question {
-        let details = Details::of(operation);
-        let cloud = shown(self.zia.cloud());
-        let mut lines = vec![match &details.capture {
-            Some(capture) => {
-                format!("Create this user in ZIA ({cloud}) again, from the capture {}?", capture.id)
-            }
-            None => format!("Create this user in ZIA ({cloud})?"),
-        }];
-        if let Some(Subject::Draft(draft)) = details.user {
-            lines.extend(portrait(&draft.name, &draft.email, draft.department.as_ref(), &draft.groups));
-        }
-        lines.push(asked_by(operation));
-        self.question_of(operation, lines, "the user's e-mail address")
-    }
-
-    /// For those who decide out of band: no form in a client asks about several users.
-    fn several_question(&self, operation: &Operation) -> Question {
-        let details = Details::of(operation);
-        let users: Vec<_> = details.asked.iter().filter(|a| a.state == State::Approved).collect();
-        let cloud = shown(self.zia.cloud());
-        let mut lines = vec![format!("Delete these {} users from ZIA ({cloud}) for good?", users.len())];
-        for user in users.iter().filter_map(|a| a.user.as_ref()) {
-            let department = user.department.as_ref().map_or("none".into(), |d| shown(&d.name));
-            let (name, email) = (shown(&user.name), shown(&user.email));
-            lines.push(format!("{}: {name}, {email}, department {department}", user.id));
-        }
-        lines.push(asked_by(operation));
-        lines.extend(details.reason.as_deref().map(|r| format!("Reason: {}", quoted_reason(r))));
-        lines.push("ZIA cannot undo a delete.".into());
-        self.question_of(operation, lines, "the number of users")
-    }
-
-    fn change_question(&self, operation: &Operation) -> Question {
-        let details = Details::of(operation);
-        let mut lines = vec![format!("Change this user in ZIA ({})?", shown(self.zia.cloud()))];
-        if let Some(Subject::User(user)) = &details.user {
-            lines.push(format!("ZIA id: {}", user.id));
-            lines.extend(portrait(&user.name, &user.email, user.department.as_ref(), &user.groups));
-        }
-        lines.extend(details.changes.iter().flatten().flat_map(told));
-        if let Some(capture) = &details.capture {
-            lines.push(format!("Before-image: {}, read {:.0}", capture.id, capture.taken_at));
-        }
-        lines.push(asked_by(operation));
-        lines.push("The change is activated for the whole tenant afterwards.".into());
-        self.question_of(operation, lines, "the user's e-mail address")
     }
 
     /// Uses up the nonce of a sealed question.
@@ -252,97 +217,6 @@ impl Lifecycle {
             _ => false,
         }
     }
-
-    pub(crate) fn deletion_question(&self, operation: &Operation) -> Question {
-        let details = Details::of(operation);
-        let mut lines = Vec::new();
-        if let Some(Subject::User(user)) = &details.user {
-            lines.push(format!("Delete this user from ZIA ({}) for good?", shown(self.zia.cloud())));
-            lines.push(format!("ZIA id: {}", user.id));
-            lines.extend(portrait(&user.name, &user.email, user.department.as_ref(), &user.groups));
-            lines.extend(user.disabled.then(|| "Disabled in ZIA.".into()));
-        }
-        if let Some(capture) = &details.capture {
-            lines.push(format!("Before-image: {}, read {:.0}", capture.id, capture.taken_at));
-        }
-        lines.push(asked_by(operation));
-        lines.extend(details.reason.as_deref().map(|r| format!("Reason: {}", quoted_reason(r))));
-        lines.push(
-            "ZIA cannot undo a delete. The change is activated for the whole tenant afterwards.".into(),
-        );
-        self.question_of(operation, lines, "the user's e-mail address")
-    }
-
-    pub(crate) fn publish_question(&self, operation: &Operation) -> Question {
-        let lines = vec![
-            format!("Publish all staged changes of ZIA ({}) now?", shown(self.zia.cloud())),
-            "Changes that this server did not make wait too: other administrators' work goes live with it."
-                .into(),
-            "An activation covers the whole tenant and cannot be undone.".into(),
-            asked_by(operation),
-        ];
-        self.question_of(operation, lines, &format!("the word {PUBLISH}"))
-    }
-
-    fn question_of(&self, operation: &Operation, mut lines: Vec<String>, expected: &str) -> Question {
-        lines.push(format!(
-            "To go ahead, type {expected}. What is approved is carried out within {} minutes, or not at all.",
-            EXECUTION.as_mins()
-        ));
-        let cli = super::operation::how_to_approve(operation).cli;
-        lines.push(format!("Operation {}; instead of this form a person can run: {cli}", operation.id));
-        Question {
-            operation: operation.id.clone(),
-            message: lines.join("\n"),
-            hint: format!("Type {expected} to confirm"),
-            ask: self.settings.ask,
-        }
-    }
-}
-
-/// What a person has to know of a user before deciding.
-fn portrait(name: &str, email: &str, department: Option<&Named>, groups: &[Named]) -> [String; 4] {
-    let groups: Vec<_> = groups.iter().map(|g| shown(&g.name)).collect();
-    [
-        format!("Name: {}", shown(name)),
-        format!("E-mail: {}", shown(email)),
-        format!("Department: {}", department.map_or("none".into(), |d| shown(&d.name))),
-        format!("Groups: {}", groups.join(", ")),
-    ]
-}
-
-/// One change in words; of groups, only those that come or go.
-fn told(change: &Change) -> Vec<String> {
-    let (from, to) = (named(&change.from), named(&change.to));
-    let without = |all: &[String], others: &[String]| {
-        let left: Vec<_> = all.iter().filter(|n| !others.contains(n)).cloned().collect();
-        left.join(", ")
-    };
-    if change.field != "groups" {
-        let one = |names: &[String]| names.first().cloned().unwrap_or_else(|| "none".into());
-        return vec![format!("Change {}: from {} to {}", change.field, one(&from), one(&to))];
-    }
-    let (added, taken) = (without(&to, &from), without(&from, &to));
-    let line = |what: &str, names: String| (!names.is_empty()).then(|| format!("{what}: {names}"));
-    [line("Add to groups", added), line("Take out of groups", taken)].into_iter().flatten().collect()
-}
-
-/// The texts of a changed value, as a person may see them; groups and departments with their ids.
-fn named(value: &Value) -> Vec<String> {
-    match value {
-        Value::String(text) => vec![format!("\u{201C}{}\u{201D}", shown(text))],
-        Value::Array(items) => items.iter().flat_map(named).collect(),
-        Value::Object(fields) => {
-            let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
-            let id = fields.get("id").and_then(Value::as_i64).unwrap_or_default();
-            vec![format!("\u{201C}{}\u{201D} (id {id})", shown(name))]
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn asked_by(operation: &Operation) -> String {
-    format!("Asked by: {} through {}", shown(&operation.actor.caller), shown(&operation.actor.client))
 }
 
 /// What exactly was approved: the action, the user, the user's fields and the caller's arguments.

@@ -57,6 +57,15 @@ impl Lifecycle {
     /// # Errors
     /// The failure that stopped it, or `STORE_UNAVAILABLE`.
     pub async fn wait(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
+        self.wait_for(id, most, false).await
+    }
+
+    /// The same, waiting for a person's decision, too.
+    pub(crate) async fn follow(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
+        self.wait_for(id, most, true).await
+    }
+
+    async fn wait_for(&self, id: &OperationId, most: Duration, decision: bool) -> Result<Report, Failure> {
         let until = Instant::now() + most;
         let mut changes = self.shared.changes.subscribe();
         loop {
@@ -73,7 +82,8 @@ impl Lifecycle {
             }
             // An unknown outcome that this process is reading ZIA for may yet be settled.
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
-            if !moving || Instant::now() >= until {
+            let undecided = decision && operation.state == State::Awaiting;
+            if !(moving || undecided) || Instant::now() >= until {
                 return operation::report(&operation, self.clock.now(), running);
             }
             let look = tokio::time::sleep(LOOK_AGAIN);
@@ -191,7 +201,8 @@ impl Lifecycle {
             action,
             actor: actor.clone(),
             state,
-            own: state == State::Approved,
+            // A draft is its process's until it is captured.
+            own: state == State::Approved || action.deletes(),
             arguments,
             subject,
             users: users.clone(),

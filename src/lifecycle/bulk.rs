@@ -3,6 +3,8 @@
 mod asked;
 mod find;
 
+use std::sync::atomic::Ordering;
+
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -14,12 +16,11 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     policy::Tier,
-    report::Subject,
     subject::name_of,
 };
 use crate::{
-    model::{Action, Actor, Channel, Digest, Operation, OperationId, State, UserRef},
-    store::{self, NewCapture},
+    model::{Action, Actor, Channel, Digest, Operation, State, UserRef},
+    store::NewCapture,
     zia::MAX_BULK,
 };
 
@@ -39,17 +40,6 @@ pub struct DeprovisionUsers {
     pub users: Vec<String>,
     /// Why; shown to the person who approves, as untrusted text.
     pub reason: Option<String>,
-}
-
-/// A person's decision, given out of band: with proof that the caller does not hold.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// Yes or no.
-    pub approve: bool,
-    /// Who decided.
-    pub by: String,
-    /// The way they proved themself.
-    pub channel: String,
 }
 
 impl Lifecycle {
@@ -97,6 +87,7 @@ impl Lifecycle {
         if actor.channel == Channel::Http && targets.len() > TWO_PEOPLE_ABOVE {
             details.least = Tier::TwoPeople;
         }
+        let _drafting = self.drafting();
         let drafted = self.draft_several(actor, arguments, &targets, &details).await?;
         let operation = self.capture_all(drafted, details, &targets).await?;
         Ok(self.asking(actor, &operation))
@@ -115,6 +106,7 @@ impl Lifecycle {
             )?;
         }
         for target in targets {
+            self.refuse_if_rejected(Some(target.seen.user.id), &target.seen.user.email).await?;
             self.refuse_a_second_operation(actor, &target.seen.user).await?;
         }
         self.check_daily_cap(targets.len()).await
@@ -197,50 +189,30 @@ impl Lifecycle {
         self.step(&drafted, State::Awaiting, &details, "operation.captured").await
     }
 
+    /// Whether a living process is about to capture what it drafted.
+    fn is_being_drafted(&self, draft: &Operation) -> bool {
+        match &draft.owner {
+            Some(_) if self.is_own(draft) => self.shared.drafting.load(Ordering::SeqCst) > 0,
+            Some(owner) => self.store.is_present(owner),
+            None => false,
+        }
+    }
+
     /// Whether an open operation was never captured, since its server stopped; it is ended then (K2).
     pub(crate) async fn discarded_draft(&self, open: &Operation) -> Result<bool, Failure> {
         let mut details = Details::of(open);
-        let deletes = matches!(open.action, Action::DeprovisionUser | Action::DeprovisionUsers);
-        if open.state != State::Awaiting || !deletes || is_captured(&details) {
+        if open.state != State::Awaiting || is_ready(open, &details) || self.is_being_drafted(open) {
             return Ok(false);
         }
         details.note("the server stopped before the user was captured; nothing was sent");
         self.step(open, State::Failed, &details, "operation.failed").await?;
         Ok(true)
     }
+}
 
-    /// Takes a person's decision on an operation, given out of band.
-    ///
-    /// # Errors
-    /// `NOT_FOUND`; `CONFLICT` if it does not wait for one; `FORBIDDEN` where two people have to
-    /// decide, which this release cannot take.
-    pub async fn decide(&self, id: &OperationId, decision: Decision) -> Result<(), Failure> {
-        let operation = self.load(id).await?;
-        let mut details = Details::of(&operation);
-        let captured = is_captured(&details) || operation.action == Action::Activate;
-        let creates = matches!(details.user, Some(Subject::Draft(_)));
-        if operation.state != State::Awaiting || !(captured || creates) {
-            return Err(Failure::new(
-                Code::Conflict,
-                "this operation does not wait for a decision",
-                "read it",
-            ));
-        }
-        if !decision.approve {
-            details.note(format!("{} rejected it; nothing was sent", crate::model::shown(&decision.by)));
-            return self.step(&operation, State::Declined, &details, "approval.rejected").await.map(drop);
-        }
-        if self.settings.policy.tier(operation.action, operation.actor.channel, details.least)
-            > Tier::OutOfBand
-        {
-            return Err(Failure::new(
-                Code::Forbidden,
-                "two people have to approve this operation, which this release cannot take",
-                "ask for at most 25 users at a time",
-            ));
-        }
-        self.approve_by(operation, details, decision.by, decision.channel).await
-    }
+/// Whether a person can be asked: everyone who is to be deleted was captured.
+pub(super) fn is_ready(operation: &Operation, details: &Details) -> bool {
+    !operation.action.deletes() || is_captured(details)
 }
 
 /// Whether the user, or each of several, was captured.
@@ -294,26 +266,4 @@ fn digest(refs: &[UserRef], reason: Option<&str>) -> Digest {
 /// What of each user an approval covers: who, and the digest of what was seen.
 pub(crate) fn approved_users(details: &Details) -> Vec<(Option<i64>, Option<String>)> {
     details.asked.iter().map(|a| (a.user.as_ref().map(|u| u.id.get()), a.object.clone())).collect()
-}
-
-impl Lifecycle {
-    /// Records an approval and carries the operation out.
-    async fn approve_by(
-        &self,
-        operation: Operation,
-        mut details: Details,
-        by: String,
-        channel: String,
-    ) -> Result<(), Failure> {
-        let at = self.clock.now();
-        details.approval = Some(super::report::Approval { by: by.clone(), channel: channel.clone(), at });
-        let digest = super::approval::approved_digest(&operation, &details);
-        let approval = store::Approval { by, channel: channel.clone(), digest };
-        let audit =
-            entry("approval.given", [("channel", channel.into()), ("digest", digest.to_string().into())]);
-        let approved = self.store.approve(&operation, approval, details.to_value(), true, audit).await?;
-        self.changed(&approved.id);
-        self.carry_out(approved);
-        Ok(())
-    }
 }

@@ -60,7 +60,9 @@ impl Lifecycle {
         };
         self.settings.policy.check_target(&seen.user, seen.kind.as_deref(), self.zia.own_login())?;
         let object = self.object_of(&mut seen, until).await?;
+        self.refuse_if_rejected(Some(seen.user.id), &seen.user.email).await?;
         self.refuse_a_second_operation(actor, &seen.user).await?;
+        let _drafting = self.drafting();
         let operation = self.draft_deletion(actor, request, arguments, seen, object).await?;
         Ok(self.asking(actor, &operation))
     }

@@ -33,6 +33,10 @@ pub(crate) struct Details {
     pub initial_password: Option<InitialPassword>,
     /// The proof that the circumstances ask for, whatever the policy says.
     pub least: Tier,
+    /// The first approval, where two people have to give one.
+    pub first_approval: Option<Approval>,
+    /// A person said no out of band.
+    pub rejected: bool,
     /// Other administrators' changes were staged before our first write.
     pub foreign: bool,
     /// What an update writes.

@@ -102,6 +102,7 @@ impl Lifecycle {
         details.initial_password = (state != State::AlreadyDone).then(discarded);
         if state == State::Awaiting {
             self.check_open(actor).await?;
+            self.refuse_if_rejected(None, request.email.trim()).await?;
         }
         let operation = self.create(actor, Action::ProvisionUser, state, arguments, None, &details).await?;
         if state == State::Approved {

@@ -27,7 +27,7 @@ impl Lifecycle {
     pub async fn get_operation(&self, actor: &Actor, id: &str, wait: Duration) -> Result<Report, Failure> {
         let id: OperationId = id.parse().map_err(|()| no_such_operation())?;
         self.owned(actor, &id).await?;
-        self.wait(&id, wait).await
+        self.follow(&id, wait).await
     }
 
     /// The caller's newest operations, whatever their state.

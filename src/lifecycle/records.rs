@@ -66,17 +66,6 @@ impl Records {
         }))
     }
 
-    /// Whether an operation waits for a person.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn is_waiting(&self, id: &str) -> Result<bool, Failure> {
-        let Ok(id) = id.parse::<OperationId>() else { return Ok(false) };
-        let operation = self.store.operation(&id).await?;
-        Ok(operation
-            .is_some_and(|o| o.state == State::Awaiting && !operation::has_lapsed(&o, self.clock.now())))
-    }
-
     /// A before-image's record; a purged one's, too.
     ///
     /// # Errors

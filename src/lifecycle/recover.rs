@@ -48,6 +48,14 @@ impl Lifecycle {
         Ok(())
     }
 
+    /// Whether somebody approved an operation that no server has taken on yet.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn has_unclaimed(&self) -> Result<bool, Failure> {
+        Ok(self.store.has_unclaimed(self.tenant()).await?)
+    }
+
     /// Whether nobody carries an operation on; one of our own that stopped half-way is tried again.
     fn is_left(&self, operation: &Operation, living: &std::collections::HashSet<String>) -> bool {
         let Some(owner) = &operation.owner else { return true };

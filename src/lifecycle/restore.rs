@@ -71,6 +71,7 @@ impl Lifecycle {
         let (state, details) = self.plan_restore(actor, &found, email, until).await?;
         if state == State::Awaiting {
             self.check_open(actor).await?;
+            self.refuse_if_rejected(None, &found.image.email).await?;
         }
         let operation = self.create(actor, Action::RestoreUser, state, arguments, None, &details).await?;
         if state == State::Approved {

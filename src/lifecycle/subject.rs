@@ -1,5 +1,6 @@
 //! The one user that an operation is about: found live, read whole, captured, changed by one at a time.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
 use super::{
@@ -12,10 +13,13 @@ use super::{
 };
 use crate::{
     directory::{ById, Seen},
-    model::{Action, Actor, Digest, Operation, State, User, UserRef, UserRefError},
+    model::{Action, Actor, Digest, Operation, State, User, UserId, UserRef, UserRefError},
     store::NewCapture,
     zia::Deadline,
 };
+
+/// How long nobody can ask again for what a person rejected out of band (contract §4).
+const COOL_DOWN: SignedDuration = SignedDuration::from_mins(10);
 
 impl Lifecycle {
     /// The user by id, whose digest is compared again right before the send.
@@ -51,6 +55,17 @@ impl Lifecycle {
             "follow it with get_operation".into()
         };
         Err(Failure::new(Code::Conflict, said, next).of(&open.id))
+    }
+
+    /// Refuses what a person rejected out of band a moment ago, whoever asks (guardrails T23).
+    pub(crate) async fn refuse_if_rejected(&self, id: Option<UserId>, email: &str) -> Result<(), Failure> {
+        let since = self.clock.now().saturating_sub(COOL_DOWN).unwrap_or(Timestamp::MIN);
+        let declined = self.store.declined_since(self.tenant(), (id, email), since).await?;
+        let Some(rejected) = declined.into_iter().find(|o| Details::of(o).rejected) else { return Ok(()) };
+        let again = rejected.updated_at.saturating_add(COOL_DOWN).unwrap_or(Timestamp::MAX);
+        let message = "a person rejected an operation on this user a moment ago; nothing was sent";
+        let next = format!("do not press: ask the person, or call again after {again:.0}");
+        Err(Failure::new(Code::Conflict, message, next).retry_at(again))
     }
 
     /// Records a new operation on a user, unless another one is open.

@@ -123,6 +123,7 @@ impl Lifecycle {
     ) -> Result<Operation, Failure> {
         if state == State::Awaiting {
             self.check_open(actor).await?;
+            self.refuse_if_rejected(Some(seen.user.id), &seen.user.email).await?;
         }
         let action = Action::UpdateUser;
         let drafted = self.create_on(actor, action, state, arguments, &seen.user, &details).await?;

@@ -46,9 +46,7 @@ impl Action {
             Self::Activate => "activate",
         }
     }
-}
 
-impl Action {
     /// Whether it deletes users, for good.
     pub fn deletes(self) -> bool {
         matches!(self, Self::DeprovisionUser | Self::DeprovisionUsers)

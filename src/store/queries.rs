@@ -1,5 +1,7 @@
 //! Finding operations again.
 
+use jiff::Timestamp;
+
 use super::{
     Store, StoreError,
     engine::bounded,
@@ -89,6 +91,48 @@ impl Store {
              WHERE s.tenant = $1 AND s.subject = $2 AND s.ended = 0)) ORDER BY o.ordinal DESC LIMIT 1"
         );
         self.one(sqlx::query_as(SQL).bind(tenant).bind(subject.get())).await
+    }
+
+    /// Operations on a user that were declined since a time, newest first, at most 20.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn declined_since(
+        &self,
+        tenant: &str,
+        (subject, email): (Option<UserId>, &str),
+        since: Timestamp,
+    ) -> Result<Vec<Operation>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.tenant = $1 AND o.state = 'declined' AND o.updated_at > $2 \
+             AND (o.subject = $3 OR o.email = $4 OR o.id IN (SELECT s.operation FROM subjects s \
+             WHERE s.tenant = $1 AND (s.subject = $3 OR s.email = $4))) ORDER BY o.ordinal DESC LIMIT 20"
+        );
+        bounded(async {
+            let query = sqlx::query_as(SQL)
+                .bind(tenant)
+                .bind(since.as_microsecond())
+                .bind(subject.map(UserId::get))
+                .bind(self.email_digest(email).as_bytes().to_vec());
+            let rows: Vec<Row> = query.fetch_all(self.0.engine.reader()).await?;
+            rows.into_iter().map(|row| self.read(row)).collect()
+        })
+        .await
+    }
+
+    /// Whether something was approved that nobody has taken on yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn has_unclaimed(&self, tenant: &str) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar::<_, i64>(
+            "SELECT COUNT(*) FROM operations WHERE tenant = $1 AND ended = 0 AND state = 'approved' \
+             AND lease_owner IS NULL",
+        )
+        .bind(tenant);
+        bounded(async { Ok(query.fetch_one(self.0.engine.reader()).await? > 0) }).await
     }
 
     /// Operations of one tenant or all, newest first, at most `limit`.

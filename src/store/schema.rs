@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_checkpoints.sql"),
     include_str!("migrations/0004_purge.sql"),
     include_str!("migrations/0005_subjects.sql"),
+    include_str!("migrations/0006_approvers.sql"),
 ];
 
 /// What the canary says.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use zia_mcp::{
     lifecycle::{
-        Code, Decision, DeprovisionUsers, Failure, INTERACTIVE, Item, Outcome, Policy, Report, Settings,
+        Code, Decided, Decision, DeprovisionUsers, Failure, INTERACTIVE, Item, Outcome, Policy, Report,
+        Settings,
     },
     model::{Actor, OperationId},
     sandbox::{Endpoint, Fault, SandboxUser},
@@ -94,9 +95,12 @@ async fn without_approval_nothing_is_sent_and_a_rejection_ends_it() {
     let no = Decision { approve: false, ..approval() };
     bench.lifecycle.decide(&id, no).await.unwrap();
     assert_eq!(bench.lifecycle.report(&id).await.unwrap().outcome, Outcome::Declined);
-    assert_eq!(bench.lifecycle.decide(&id, approval()).await.unwrap_err().code, Code::Conflict);
+    assert_eq!(bench.lifecycle.decide(&id, approval()).await.unwrap_err().code, Code::NotFound);
     assert_eq!(bench.writes(), 0);
-    // The users are free for another operation.
+    // After a while the users are free for another operation.
+    let failure = bench.lifecycle.deprovision(local(), super::leaver(&users[0])).await.unwrap_err();
+    assert!(failure.code == Code::Conflict && failure.retry_at.is_some(), "{failure:?}");
+    bench.pass(Duration::from_secs(10 * 60 + 1));
     assert_eq!(deleted(&bench, &users[0]).await.outcome, Outcome::Done);
 }
 
@@ -189,8 +193,13 @@ async fn f27_users_whom_zia_leaves_out_are_sent_again_and_told_if_they_stay() {
     bench.tenant.faults().switch_on(Fault::BulkDeleteDrops { users: 1 });
     let id = begin(&bench, &users).await.unwrap();
     bench.lifecycle.decide(&id, approval()).await.unwrap();
-    until("ended", async || bench.lifecycle.report(&id).await.unwrap().outcome == Outcome::Partial).await;
+    until("ended", async || {
+        let counts = bench.lifecycle.report(&id).await.unwrap().counts.unwrap();
+        counts.contains_key("done") && counts.contains_key("failed")
+    })
+    .await;
     let report = bench.lifecycle.report(&id).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Partial);
     let failed: Vec<_> = items(&report).iter().filter(|i| i.error.is_some()).collect();
     assert_eq!((failed.len(), report.counts.as_ref().unwrap()["done"]), (1, 4), "{report:?}");
     assert!(there(&bench, &failed[0].user));
@@ -346,8 +355,18 @@ async fn over_http_more_than_twenty_five_need_two_people() {
     let bench = Bench::new().await;
     let users = plain(&bench, 26);
     let id = begin_as(&bench, remote("bot"), &users).await.unwrap();
+    assert_eq!(bench.lifecycle.decide(&id, approval()).await.unwrap(), Decided::OneOfTwo);
     assert_eq!(bench.lifecycle.decide(&id, approval()).await.unwrap_err().code, Code::Forbidden);
-    assert_eq!(bench.writes(), 0);
+    for own in ["bot", "Bot"] {
+        let requester = Decision { by: own.into(), ..approval() };
+        assert_eq!(bench.lifecycle.decide(&id, requester).await.unwrap_err().code, Code::Forbidden);
+    }
+    let waiting = bench.lifecycle.report(&id).await.unwrap();
+    assert_eq!((waiting.outcome, waiting.approval, bench.writes()), (Outcome::AwaitingApproval, None, 0));
+    let second = Decision { by: "Max".into(), ..approval() };
+    assert_eq!(bench.lifecycle.decide(&id, second).await.unwrap(), Decided::Approved);
+    let report = bench.lifecycle.wait(&id, INTERACTIVE).await.unwrap();
+    assert_eq!((report.outcome, report.approval.unwrap().by.as_str()), (Outcome::Done, "Olga and Max"));
 }
 
 #[tokio::test]
