@@ -5,6 +5,7 @@
 //! of its body (`body`), and then rmcp. There is no CORS: no page of another site is ever answered.
 
 mod body;
+mod console;
 mod guard;
 mod health;
 mod listener;
@@ -22,6 +23,7 @@ use rmcp::ServerHandler;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+pub use console::{Console, PATH as CONSOLE_PATH};
 pub use health::Readiness;
 pub use token::ensure_token;
 
@@ -164,6 +166,12 @@ impl Bound {
         format!("{scheme}://{}", self.address)
     }
 
+    /// The URL by which people and clients reach it, without a path.
+    pub fn public_url(&self) -> String {
+        let public = self.options.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        public.unwrap_or_else(|| self.local_url())
+    }
+
     /// The bound address.
     pub fn ip(&self) -> IpAddr {
         self.address.ip()
@@ -171,7 +179,7 @@ impl Bound {
 
     /// Serves until `shutdown` is cancelled, then drains and returns within 5 s.
     ///
-    /// `ready` is asked at each `/readyz`. `handler` is cloned for each session and, from protocol
+    /// `ready` is asked at each `/readyz`; without a console there is no such page. `handler` is cloned for each session and, from protocol
     /// 2026-07-28 on, for each request; it should hold its state behind an `Arc` and watch
     /// `shutdown` to end its subscriptions.
     ///
@@ -182,6 +190,7 @@ impl Bound {
         self,
         handler: H,
         ready: F,
+        console: Option<Console>,
         shutdown: CancellationToken,
     ) -> Result<(), HttpError>
     where
@@ -192,7 +201,11 @@ impl Bound {
         let sessions = CancellationToken::new();
         let guard = guard::Guard::new(&self.options, self.own);
         let limit = guard.calls();
-        let app = guard.app(handler, &sessions, health::router(ready, shutdown.clone()));
+        let mut open = health::router(ready, shutdown.clone());
+        if let Some(console) = console {
+            open = open.merge(console::router(console));
+        }
+        let app = guard.app(handler, &sessions, open);
         let listener = listener::Listener::new(self.listener, self.tls).map_err(HttpError::Serve)?;
         listener.serve(app, limit, sessions, shutdown).await.map_err(HttpError::Serve)
     }

@@ -20,6 +20,7 @@ mod find;
 mod keyed;
 mod operation;
 mod pace;
+mod pass;
 mod password;
 mod policy;
 mod provision;
@@ -41,7 +42,7 @@ mod watch;
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -70,6 +71,7 @@ pub use restore::RestoreUser;
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
 pub use update::UpdateUser;
 
+pub use crate::store::{Approver, Proof};
 use crate::{
     directory::Directory,
     model::{Clock, Operation, OperationId},
@@ -136,6 +138,8 @@ struct Shared {
     /// Lets some of the operations that were taken up go on at a time.
     taken_up: tokio::sync::Semaphore,
     cursor_key: Zeroizing<[u8; 32]>,
+    /// Where the console is, once something serves it.
+    console: OnceLock<String>,
 }
 
 impl Lifecycle {
@@ -151,6 +155,7 @@ impl Lifecycle {
             drafting: AtomicUsize::new(0),
             taken_up: tokio::sync::Semaphore::new(TAKEN_UP),
             cursor_key: store.derived_key("cursor"),
+            console: OnceLock::new(),
         };
         let directory = Directory::new(zia.clone(), clock.clone());
         Self { zia, directory, store, clock, settings: Arc::new(settings), shared: Arc::new(shared) }
@@ -187,6 +192,21 @@ impl Lifecycle {
             Some(failure) => Err(failure),
             None => Ok(self.store.health().await?),
         }
+    }
+
+    /// Says where the console is: a URL without a slash at its end. The first word counts.
+    pub fn set_console(&self, url: String) {
+        let _ = self.shared.console.set(url);
+    }
+
+    /// The records behind the use cases, with the rules for decisions on them.
+    pub fn records(&self) -> Records {
+        Records::new(self.store.clone(), self.clock.clone())
+    }
+
+    /// The page on which an operation is decided, where there is one.
+    fn console_page(&self, id: &OperationId) -> Option<String> {
+        self.shared.console.get().map(|url| format!("{url}/{id}"))
     }
 
     fn tenant(&self) -> &str {

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::{Exit, General, output, terminal::Terminal, wiring};
 use crate::{
-    lifecycle::{Decided, Decision, Records, Waiting},
-    store::{Approver, Proof},
+    lifecycle::{Approver, Decided, Decision, Proof, Records, Waiting},
+    model::OperationId,
 };
 
 #[derive(Debug, Args)]
@@ -32,8 +32,8 @@ impl Decide {
         }
         terminal.say("")?;
         count(&terminal, &waiting).await?;
-        let by = proven(&terminal, &records, &waiting, &approvers, approve).await?;
         let id = self.operation.parse().map_err(|()| Exit::no_input("there is no such operation"))?;
+        let by = proven(&terminal, &records, &id, &approvers, approve).await?;
         let decision = Decision { approve, by, channel: "code".into() };
         let decided = records.decide(&id, decision, &policy).await.map_err(Exit::of)?;
         terminal.say(match decided {
@@ -59,7 +59,7 @@ async fn count(terminal: &Terminal, waiting: &Waiting) -> Result<(), Exit> {
 async fn proven(
     terminal: &Terminal,
     records: &Records,
-    waiting: &Waiting,
+    id: &OperationId,
     approvers: &[Approver],
     approve: bool,
 ) -> Result<String, Exit> {
@@ -69,7 +69,7 @@ async fn proven(
     };
     let what = if approve { "approve" } else { "reject" };
     let code = terminal.ask(&format!("One-time code, to {what}:")).await?;
-    match records.prove(waiting, &name, &code).await.map_err(Exit::of)? {
+    match records.prove(id, &name, &code).await.map_err(Exit::of)? {
         Proof::Right(name) => Ok(name),
         Proof::Wrong => Err(Exit::permission("wrong or used code; nothing was decided")),
         Proof::Locked(until) => {

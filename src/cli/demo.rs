@@ -71,7 +71,7 @@ async fn keep_serving(general: &General, stage: &Stage) -> Result<(), Exit> {
     let server = server.map_err(|e| Exit::unavailable(e.message))?;
     let lifecycle = stage.lifecycle.clone();
     let ready = move || serve::readiness(lifecycle.clone());
-    bound.serve(server, ready, shutdown).await.map_err(Exit::unavailable)
+    bound.serve(server, ready, None, shutdown).await.map_err(Exit::unavailable)
 }
 
 /// Client settings to paste.

@@ -16,7 +16,7 @@ use super::{
     wiring::{self, Wired},
 };
 use crate::{
-    http::{self, HttpError, Readiness},
+    http::{self, CONSOLE_PATH, Console, HttpError, Readiness},
     lifecycle::Lifecycle,
     mcp::{Server, stdio},
     model::Channel,
@@ -86,7 +86,11 @@ impl Serve {
         }
         let server = server(wired, Channel::Http, shutdown.clone())?;
         let lifecycle = wired.lifecycle.clone();
-        bound.serve(server, move || readiness(lifecycle.clone()), shutdown).await.map_err(Exit::unavailable)
+        lifecycle.set_console(format!("{}{CONSOLE_PATH}", bound.public_url()));
+        let policy = lifecycle.settings().policy.clone();
+        let console = Some(Console { records: lifecycle.records(), policy });
+        let ready = move || readiness(lifecycle.clone());
+        bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable)
     }
 }
 

@@ -47,7 +47,15 @@ impl Lifecycle {
             return Err(paused);
         }
         let operation = self.load(id).await?;
-        operation::report(&operation, self.clock.now(), self.is_running(&operation))
+        self.report_on(&operation, self.is_running(&operation))
+    }
+
+    fn report_on(&self, operation: &Operation, running: bool) -> Result<Report, Failure> {
+        let mut report = operation::report(operation, self.clock.now(), running)?;
+        if let Some(how) = &mut report.how_to_approve {
+            how.page = self.console_page(&operation.id);
+        }
+        Ok(report)
     }
 
     /// Waits until an operation no longer moves, or for some time, then reports it.
@@ -84,7 +92,7 @@ impl Lifecycle {
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
             let undecided = decision && operation.state == State::Awaiting;
             if !(moving || undecided) || Instant::now() >= until {
-                return operation::report(&operation, self.clock.now(), running);
+                return self.report_on(&operation, running);
             }
             let look = tokio::time::sleep(LOOK_AGAIN);
             tokio::select! {

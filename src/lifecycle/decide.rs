@@ -51,8 +51,6 @@ pub struct Waiting {
     pub lines: Vec<String>,
     /// How many users are deleted, where there are several.
     pub count: Option<usize>,
-    tenant: String,
-    operation: OperationId,
 }
 
 impl Records {
@@ -120,17 +118,17 @@ impl Records {
         ));
         let several = operation.action == Action::DeprovisionUsers;
         let count = several.then(|| details.asked.iter().filter(|a| a.state == State::Approved).count());
-        Ok(Waiting { lines, count, tenant: operation.tenant, operation: operation.id })
+        Ok(Waiting { lines, count })
     }
 
-    /// Checks an approver's one-time code; it is used up if it is right.
+    /// Checks an approver's one-time code for an operation; it is used up if it is right.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `AUDIT_UNAVAILABLE`.
-    pub async fn prove(&self, waiting: &Waiting, name: &str, code: &str) -> Result<Proof, Failure> {
+    pub async fn prove(&self, id: &OperationId, name: &str, code: &str) -> Result<Proof, Failure> {
         let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-        let about = (waiting.tenant.as_str(), &waiting.operation);
-        Ok(self.store.check_code(about, name.trim(), &code).await?)
+        let operation = self.store.operation(id).await?;
+        Ok(self.store.check_code(operation.as_ref(), name.trim(), &code).await?)
     }
 
     /// Takes the decision of a person who proved themself; a server takes up what was approved.
@@ -230,8 +228,8 @@ impl Lifecycle {
     /// # Errors
     /// As [`Records::decide`].
     pub async fn decide(&self, id: &OperationId, decision: Decision) -> Result<Decided, Failure> {
-        let records = Records::new(self.store.clone(), self.clock.clone());
-        let (decided, operation) = records.decide_as(id, decision, &self.settings.policy, true).await?;
+        let (decided, operation) =
+            self.records().decide_as(id, decision, &self.settings.policy, true).await?;
         self.changed(&operation.id);
         if decided == Decided::Approved {
             self.carry_out(operation);

@@ -14,7 +14,7 @@ use super::{
     time,
     vault::Place,
 };
-use crate::model::OperationId;
+use crate::model::Operation;
 
 /// Time steps of 30 s by which an approver's clock may be off, either way.
 const DRIFT: u16 = 2;
@@ -155,13 +155,14 @@ impl Store {
     /// Checks an approver's one-time code, which is used up if it is right.
     ///
     /// Each code counts once, and none that is older than one accepted before. Five wrong ones in a
-    /// row lock the approver for 15 minutes. What is refused is on record for the operation.
+    /// row lock the approver for 15 minutes. What is refused is on record, for the operation if there
+    /// is one.
     ///
     /// # Errors
     /// `AuditUnavailable`; `Corrupt`; `Unavailable`. The code counts as used or wrong then, or not.
     pub async fn check_code(
         &self,
-        (tenant, operation): (&str, &OperationId),
+        operation: Option<&Operation>,
         name: &str,
         code: &str,
     ) -> Result<Proof, StoreError> {
@@ -183,7 +184,8 @@ impl Store {
                 let locked = matches!(proof.0, Proof::Locked(_));
                 let entry = AuditEntry::new("approval.code_refused").with("locked", locked);
                 let entry = entry.with("approver", hex(&key));
-                let subject = Subject { tenant, operation: Some(operation), actor: None };
+                let tenant = operation.map_or(NO_TENANT, |o| o.tenant.as_str());
+                let subject = Subject { tenant, operation: operation.map(|o| &o.id), actor: None };
                 self.append(&mut tx, subject, entry).await?;
             }
             self.0.engine.commit(tx).await?;

@@ -35,7 +35,7 @@ impl Server {
         let url = bound.local_url();
         let (dummy, shutdown) = (Dummy::new(), CancellationToken::new());
         let ready = move || std::future::ready(Readiness::new([("store", ready)]));
-        let task = tokio::spawn(bound.serve(dummy.clone(), ready, shutdown.clone()));
+        let task = tokio::spawn(bound.serve(dummy.clone(), ready, None, shutdown.clone()));
         let address = url.split_once("://").expect("a URL").1.parse().expect("an address");
         Self { address, dummy, shutdown, task }
     }
