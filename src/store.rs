@@ -27,6 +27,7 @@ mod sends;
 mod space;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod vault;
 mod verify;
 
@@ -52,6 +53,7 @@ pub use operations::NewOperation;
 pub use purge::{Purge, Purgeable, Purged};
 pub use queries::{SubjectKey, Which};
 pub use sends::{MAX_SENDS, Permit, SendOutcome, SendRecord};
+pub use trouble::{Mishap, Step, Trouble};
 pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
 
 use crate::model::{Clock, Digest};
@@ -104,10 +106,23 @@ impl Store {
     /// key is missing beside existing data or is another one; `Lost` if the database is gone or
     /// empty where there was one; `NewerSchema`; `Corrupt`; `Unavailable`.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
-        Self::open_on(settings, clock, space::of_disk()).await
+        Self::open_with(settings, clock, Trouble::default()).await
     }
 
-    async fn open_on(settings: &Settings, clock: Clock, free: FreeSpace) -> Result<Self, StoreError> {
+    /// Opens the store for a test that has trouble in mind.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with(settings: &Settings, clock: Clock, trouble: Trouble) -> Result<Self, StoreError> {
+        Self::open_on(settings, clock, space::of_disk(), trouble).await
+    }
+
+    async fn open_on(
+        settings: &Settings,
+        clock: Clock,
+        free: FreeSpace,
+        trouble: Trouble,
+    ) -> Result<Self, StoreError> {
         let dir = files::state_dir(&settings.state_dir)?;
         let _starting = files::lock(&dir).await?;
         let database = dir.path.join(engine::DATABASE);
@@ -117,7 +132,7 @@ impl Store {
             return Err(StoreError::Lost(database));
         }
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
-        let engine = Engine::open(&dir, Space::new(&dir.path, free)).await?;
+        let engine = Engine::open(&dir, Space::new(&dir.path, free), trouble).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
         if size <= CHECKED_AT_START {
             bounded(engine.check()).await?;
