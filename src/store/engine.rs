@@ -128,12 +128,11 @@ impl Engine {
         }
         let heard = database.trouble.at(Step::Commit)?;
         database.space.make_room();
-        tx.commit().await.map_err(|failed| {
-            if error::is_full(&failed) {
+        tx.commit().await.inspect_err(|failed| {
+            if error::is_full(failed) {
                 // For the next attempt: a quota does not show in what the disk has left.
                 database.space.release();
             }
-            failed
         })?;
         heard
     }
@@ -143,6 +142,11 @@ impl Engine {
         let database = self.database()?;
         database.trouble.at(Step::Read)??;
         Ok(database.reader.begin().await?)
+    }
+
+    /// What befalls the store.
+    pub(super) fn trouble(&self) -> Result<&Trouble, StoreError> {
+        Ok(&self.database()?.trouble)
     }
 
     /// Where reading queries run.
