@@ -64,7 +64,7 @@ pub struct Rekeyed {
 struct Column {
     purpose: &'static str,
     /// The next ones after `$1` that the key `$2` sealed.
-    left: &'static str,
+    sealed: &'static str,
     put: &'static str,
 }
 
@@ -72,20 +72,20 @@ struct Column {
 const COLUMNS: [Column; 3] = [
     Column {
         purpose: "operation",
-        left: "SELECT id, tenant, version, sealed FROM operations WHERE id > $1 AND substr(sealed, 2, 8) = $2 \
+        sealed: "SELECT id, tenant, version, sealed FROM operations WHERE id > $1 AND substr(sealed, 2, 8) = $2 \
                ORDER BY id LIMIT $3",
         put: "UPDATE operations SET sealed = $1 WHERE id = $2 AND sealed = $3",
     },
     Column {
         purpose: "approval",
-        left: "SELECT a.operation AS id, o.tenant, CAST(0 AS BIGINT) AS version, a.sealed FROM approvals a \
+        sealed: "SELECT a.operation AS id, o.tenant, CAST(0 AS BIGINT) AS version, a.sealed FROM approvals a \
                JOIN operations o ON o.id = a.operation WHERE a.operation > $1 \
                AND substr(a.sealed, 2, 8) = $2 ORDER BY a.operation LIMIT $3",
         put: "UPDATE approvals SET sealed = $1 WHERE operation = $2 AND sealed = $3",
     },
     Column {
         purpose: "capture",
-        left: "SELECT id, tenant, user_id AS version, data_key AS sealed FROM captures WHERE id > $1 \
+        sealed: "SELECT id, tenant, user_id AS version, data_key AS sealed FROM captures WHERE id > $1 \
                AND substr(data_key, 2, 8) = $2 ORDER BY id LIMIT $3",
         put: "UPDATE captures SET data_key = $1 WHERE id = $2 AND data_key = $3",
     },
@@ -127,6 +127,15 @@ impl Store {
         let (ring, resumed) = self.ring_to_use(&file, old).await?;
         let key = ring.newest()?;
         bounded(self.change_sealing_key(key, actor)).await?;
+        let (values, unopened) = self.seal_everything(&ring, key).await?;
+        bounded(self.record_end(key, (values, unopened), actor)).await?;
+        let dropped = self.drop_old(&file, ring, old).await?;
+        let log_cleared = self.clear_log_soon().await;
+        Ok(Rekeyed { key: hex(&key), resumed, values, unopened, dropped, log_cleared })
+    }
+
+    /// Seals what the old keys sealed; how many values that were, and how many do not open.
+    async fn seal_everything(&self, ring: &KeyRing, key: KeyId) -> Result<(u64, u64), StoreError> {
         let (mut values, mut unopened) = (0, 0);
         for old in ring.old() {
             for column in &COLUMNS {
@@ -135,22 +144,27 @@ impl Store {
                 unopened += done.unopened;
             }
         }
-        bounded(self.record(key, "ended", Some((values, unopened)), actor)).await?;
-        let drops = match old {
+        Ok((values, unopened))
+    }
+
+    /// Takes the old keys out of the key file, if they may go.
+    async fn drop_old(&self, file: &Path, ring: KeyRing, old: OldKeys) -> Result<bool, StoreError> {
+        let may_go = match old {
             OldKeys::Keep => false,
             // Looked at once more: what is dropped opens nothing ever again.
-            OldKeys::Drop => !bounded(self.is_unfinished(&ring)).await?,
+            OldKeys::Drop => !self.is_unfinished(&ring).await?,
             OldKeys::DropAll => true,
         };
-        if drops && ring.has_old() {
-            self.replace_key_file(&file, &ring.without_old())?;
+        if may_go && ring.has_old() {
+            self.replace_key_file(file, &ring.without_old())?;
         }
-        let log_cleared = self.clear_log_soon().await;
-        Ok(Rekeyed { key: hex(&key), resumed, values, unopened, dropped: drops, log_cleared })
+        Ok(may_go)
     }
 
     /// Keeps other runs away.
     fn rekeying(&self) -> Result<File, StoreError> {
+        // A state directory that went away must not come back empty.
+        files::recheck(&self.0.state_dir)?;
         let folder = files::state_dir(&self.0.state_dir.join(presence::FOLDER))?;
         let path = folder.path.join("rekey");
         folder.ensure_file(&path)?;
@@ -161,7 +175,7 @@ impl Store {
     /// The keys of an earlier run that is not finished, or a new one beside those that are there.
     async fn ring_to_use(&self, file: &Path, old: OldKeys) -> Result<(KeyRing, bool), StoreError> {
         let ring = self.0.vault.read_file()?;
-        let unfinished = bounded(self.is_unfinished(&ring)).await?;
+        let unfinished = self.is_unfinished(&ring).await?;
         if unfinished || (old != OldKeys::Keep && ring.has_old()) {
             return Ok((ring, true));
         }
@@ -206,7 +220,7 @@ impl Store {
     async fn seal_anew(&self, column: &Column, old: KeyId, key: KeyId) -> Result<Progress, StoreError> {
         let mut progress = Progress::default();
         while !progress.over {
-            bounded(self.seal_batch(column, old, key, &mut progress)).await?;
+            self.seal_batch(column, old, key, &mut progress).await?;
             tokio::time::sleep(PAUSE).await;
         }
         Ok(progress)
@@ -220,46 +234,53 @@ impl Store {
         key: KeyId,
         progress: &mut Progress,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let rows = sealed_by(&mut tx, column, old, &progress.after, BATCH).await?;
+        // Looked for outside of the transaction, which keeps servers from writing.
+        let rows =
+            sealed_by(&mut self.0.engine.snapshot().await?, column, old, &progress.after, BATCH).await?;
         let Some(last) = rows.last().map(|row| row.id.clone()) else {
             progress.over = true;
             return Ok(());
         };
-        let (mut values, mut unopened) = (0, 0);
+        let (mut anew, mut unopened) = (Vec::with_capacity(rows.len()), 0);
         for row in rows {
-            let at =
-                Place { purpose: column.purpose, tenant: &row.tenant, row: &row.id, version: row.version };
-            let plain = match self.0.vault.open(at, &row.sealed) {
-                Ok(plain) => plain,
-                Err(StoreError::Corrupt) => {
-                    unopened += 1;
-                    continue;
-                }
+            match self.seal_row(column, key, &row) {
+                Ok(sealed) => anew.push((row, sealed)),
+                Err(StoreError::Corrupt) => unopened += 1,
                 Err(other) => return Err(other),
-            };
-            let anew = self.0.vault.seal_by(key, at, &plain)?;
-            let put = sqlx::query(column.put).bind(anew).bind(&row.id).bind(&row.sealed);
-            values += put.execute(&mut *tx).await?.rows_affected();
+            }
         }
-        self.0.engine.commit(tx).await?;
-        progress.after = last;
-        progress.values += values;
+        progress.values += bounded(self.put(column, &anew)).await?;
         progress.unopened += unopened;
+        progress.after = last;
         Ok(())
     }
 
-    async fn record(
+    fn seal_row(&self, column: &Column, key: KeyId, row: &Row) -> Result<Vec<u8>, StoreError> {
+        let (tenant, id) = (row.tenant.as_str(), row.id.as_str());
+        let at = Place { purpose: column.purpose, tenant, row: id, version: row.version };
+        self.0.vault.seal_by(key, at, &self.0.vault.open(at, &row.sealed)?)
+    }
+
+    /// Writes values where those are that they were read from: who wrote meanwhile used the new key.
+    async fn put(&self, column: &Column, anew: &[(Row, Vec<u8>)]) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let mut values = 0;
+        for (row, sealed) in anew {
+            let put = sqlx::query(column.put).bind(sealed).bind(&row.id).bind(&row.sealed);
+            values += put.execute(&mut *tx).await?.rows_affected();
+        }
+        self.0.engine.commit(tx).await?;
+        Ok(values)
+    }
+
+    async fn record_end(
         &self,
         key: KeyId,
-        phase: &str,
-        counts: Option<(u64, u64)>,
+        (values, unopened): (u64, u64),
         actor: &Actor,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let audit = counts.into_iter().fold(entry(key, phase), |audit, (values, unopened)| {
-            audit.with("values", values).with("unopened", unopened)
-        });
+        let audit = entry(key, "ended").with("values", values).with("unopened", unopened);
         self.append_everywhere(&mut tx, audit, actor).await?;
         self.0.engine.commit(tx).await
     }
@@ -300,6 +321,6 @@ async fn sealed_by(
     after: &str,
     most: i64,
 ) -> Result<Vec<Row>, StoreError> {
-    let query = sqlx::query_as(column.left).bind(after).bind(key.to_vec()).bind(most);
+    let query = sqlx::query_as(column.sealed).bind(after).bind(key.to_vec()).bind(most);
     Ok(query.fetch_all(&mut **tx).await?)
 }

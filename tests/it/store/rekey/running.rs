@@ -57,6 +57,8 @@ async fn servers_that_write_meanwhile_lose_nothing() {
             let mut n = 0;
             while !over.load(Ordering::SeqCst) {
                 n += 1;
+                // Busy, but without keeping everybody else from the lock.
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 op = server.advance(&op, State::Awaiting, json!({"n": n}), entry()).await.unwrap();
                 assert_eq!(server.operation(&op.id).await.unwrap().unwrap().details, json!({"n": n}));
             }
