@@ -13,6 +13,7 @@ mod operations;
 mod output;
 mod sandbox;
 mod serve;
+mod store;
 mod terminal;
 mod wiring;
 
@@ -73,6 +74,8 @@ enum Command {
     Captures(captures::Captures),
     /// Check the audit trail, or write it out
     Audit(audit::Audit),
+    /// Change the key of the store
+    Store(store::Store),
     /// Check settings, cloud host, clock, sign-in, tenant and store
     Doctor(doctor::Doctor),
 }
@@ -106,6 +109,7 @@ impl Cli {
             Command::Operations(operations) => operations.run(&self.general).await,
             Command::Captures(captures) => captures.run(&self.general).await,
             Command::Audit(audit) => audit.run(&self.general).await,
+            Command::Store(store) => store.run(&self.general).await,
             Command::Doctor(doctor) => doctor.run(&self.general).await,
         }
     }

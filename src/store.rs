@@ -23,11 +23,13 @@ mod presence;
 mod purge;
 mod queries;
 mod reader;
+mod rekey;
 mod schema;
 mod sends;
 mod space;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod vault;
 mod verify;
 
@@ -53,11 +55,13 @@ pub use leases::{LEASE, RENEW_EVERY};
 pub use operations::NewOperation;
 pub use purge::{Purge, Purgeable, Purged};
 pub use queries::{SubjectKey, Which};
+pub use rekey::{OldKeys, Rekeyed};
 pub use sends::{MAX_SENDS, Permit, SendOutcome, SendRecord};
+pub use trouble::{Mishap, Step, Trouble};
 pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
 
 use crate::model::{Clock, Digest};
-use engine::{Engine, bounded};
+use engine::{Engine, Tx, bounded};
 use space::{FreeSpace, Space};
 use vault::Vault;
 
@@ -106,10 +110,23 @@ impl Store {
     /// key is missing beside existing data or is another one; `Lost` if the database is gone or
     /// empty where there was one; `NewerSchema`; `Corrupt`; `Unavailable`.
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
-        Self::open_on(settings, clock, space::of_disk()).await
+        Self::open_with(settings, clock, Trouble::default()).await
     }
 
-    async fn open_on(settings: &Settings, clock: Clock, free: FreeSpace) -> Result<Self, StoreError> {
+    /// Opens the store for a test that has trouble in mind.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with(settings: &Settings, clock: Clock, trouble: Trouble) -> Result<Self, StoreError> {
+        Self::open_on(settings, clock, space::of_disk(), trouble).await
+    }
+
+    async fn open_on(
+        settings: &Settings,
+        clock: Clock,
+        free: FreeSpace,
+        trouble: Trouble,
+    ) -> Result<Self, StoreError> {
         let dir = files::state_dir(&settings.state_dir)?;
         let _starting = files::lock(&dir).await?;
         let database = dir.path.join(engine::DATABASE);
@@ -118,8 +135,8 @@ impl Store {
         if size == 0 && checkpoint_files::own(&dir.path).exists() {
             return Err(StoreError::Lost(database));
         }
-        let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?);
-        let engine = Engine::open(&dir, Space::new(&dir.path, free)).await?;
+        let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?, Some(key_file))?;
+        let engine = Engine::open(&dir, Space::new(&dir.path, free), trouble).await?;
         bounded(schema::migrate(&engine, &vault)).await?;
         if size <= CHECKED_AT_START {
             bounded(engine.check()).await?;
@@ -141,7 +158,7 @@ impl Store {
         }
         let dir = files::state_dir(&settings.state_dir)?;
         let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
-        let vault = Vault::new(keys::load_or_create(&key_file, false)?);
+        let vault = Vault::new(keys::load(&key_file)?, Some(key_file))?;
         let engine = Engine::open_to_read(&dir)?;
         bounded(schema::prove(&engine, &vault)).await?;
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
@@ -154,7 +171,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` if the system gives no random bytes.
     pub fn unfit(settings: &Settings, reason: StoreError, clock: Clock) -> Result<Self, StoreError> {
-        let (vault, engine) = (Vault::new(keys::KeyRing::generate()?), Engine::closed(reason));
+        let (vault, engine) = (Vault::new(keys::KeyRing::generate()?, None)?, Engine::closed(reason));
         let inner = Inner::new(engine, vault, clock, settings.state_dir.clone());
         Ok(Self(Arc::new(Inner { presence: OnceLock::from(None), ..inner })))
     }
@@ -193,6 +210,13 @@ impl Store {
     /// Waits for running calls and closes the database; the handle is of no use afterwards.
     pub async fn close(&self) {
         self.0.engine.close().await;
+    }
+
+    /// Begins a writing transaction, in which everything is sealed with the store's present key.
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        let mut tx = self.0.engine.begin().await?;
+        self.0.vault.seal_with(schema::sealing_key(&mut tx).await?)?;
+        Ok(tx)
     }
 
     /// Now, in the microseconds that the store keeps.

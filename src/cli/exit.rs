@@ -68,6 +68,11 @@ impl Exit {
         Self { code: 78, message: message.to_string() }
     }
 
+    /// The same, with more to say.
+    pub(super) fn with(self, more: &str) -> Self {
+        Self { message: format!("{}{more}", self.message), ..self }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.code

@@ -195,7 +195,8 @@ pub(super) async fn open_to_read(config: &Config) -> Result<Store, store::StoreE
     Store::open_to_read(&store_settings(config), clock()).await
 }
 
-async fn open(config: &Config) -> Result<Store, Exit> {
+/// The store, made where there is none.
+pub(super) async fn open(config: &Config) -> Result<Store, Exit> {
     Store::open(&store_settings(config), clock()).await.map_err(unopened)
 }
 
@@ -214,7 +215,8 @@ async fn open_or_unfit(config: &Config) -> Result<Store, Exit> {
     }
 }
 
-fn unopened(error: StoreError) -> Exit {
+/// How a command ends that needs a store and has none.
+pub(super) fn unopened(error: StoreError) -> Exit {
     match error {
         StoreError::Insecure { .. } | StoreError::WrongKey => Exit::config(error),
         other => Exit::unavailable(other),

@@ -63,7 +63,7 @@ impl Store {
         audit: AuditEntry,
     ) -> Result<Operation, StoreError> {
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let mut current = self.current(&mut tx, op).await?;
             if current.state != State::Awaiting || current.expires_at <= self.now() {
                 return Err(StoreError::Conflict);

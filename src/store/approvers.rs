@@ -29,7 +29,7 @@ const LOCK: SignedDuration = SignedDuration::from_mins(15);
 const SECRET_BYTES: usize = 20;
 
 /// The audit chain of what belongs to no tenant.
-const NO_TENANT: &str = "(store)";
+pub(super) const NO_TENANT: &str = "(store)";
 
 /// What an authenticator app shows beside the name.
 const ISSUER: &str = "zia-mcp";
@@ -58,7 +58,7 @@ pub enum Proof {
 
 #[derive(FromRow)]
 struct Row {
-    name: Vec<u8>,
+    name: String,
     enrolled_at: i64,
     sealed: Vec<u8>,
     last_step: i64,
@@ -103,13 +103,13 @@ impl Store {
         secret.zeroize();
         let uri = Zeroizing::new(enrolled.totp()?.to_url().map_err(|_| StoreError::Corrupt)?);
         let plain = Zeroizing::new(serde_json::to_vec(&enrolled).map_err(|_| StoreError::Corrupt)?);
-        let key = self.approver_key(name);
+        let key = self.approver_digest(name);
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             sqlx::query("INSERT INTO approvers (name, enrolled_at, sealed) VALUES ($1, $2, $3)")
                 .bind(key.clone())
                 .bind(self.now().as_microsecond())
-                .bind(self.0.vault.seal(place(&hex(&key)), &plain)?)
+                .bind(self.0.vault.seal(place(&key), &plain)?)
                 .execute(&mut *tx)
                 .await?;
             self.append_of(&mut tx, "approver.enrolled", &key).await?;
@@ -138,9 +138,9 @@ impl Store {
     /// # Errors
     /// `AuditUnavailable`; `Unavailable`.
     pub async fn remove_approver(&self, name: &str) -> Result<bool, StoreError> {
-        let key = self.approver_key(name);
+        let key = self.approver_digest(name);
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let gone = sqlx::query("DELETE FROM approvers WHERE name = $1").bind(key.clone());
             if gone.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Ok(false);
@@ -166,9 +166,9 @@ impl Store {
         name: &str,
         code: &str,
     ) -> Result<Proof, StoreError> {
-        let (key, now) = (self.approver_key(name), self.now());
+        let (key, now) = (self.approver_digest(name), self.now());
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let row: Option<Row> = sqlx::query_as("SELECT * FROM approvers WHERE name = $1")
                 .bind(key.clone())
                 .fetch_optional(&mut *tx)
@@ -183,7 +183,7 @@ impl Store {
             if !matches!(proof.0, Proof::Right(_)) {
                 let locked = matches!(proof.0, Proof::Locked(_));
                 let entry = AuditEntry::new("approval.code_refused").with("locked", locked);
-                let entry = entry.with("approver", hex(&key));
+                let entry = entry.with("approver", key.as_str());
                 let tenant = operation.map_or(NO_TENANT, |o| o.tenant.as_str());
                 let subject = Subject { tenant, operation: operation.map(|o| &o.id), actor: None };
                 self.append(&mut tx, subject, entry).await?;
@@ -216,23 +216,18 @@ impl Store {
     }
 
     fn open_approver(&self, row: &Row) -> Result<Enrolled, StoreError> {
-        let plain = self.0.vault.open(place(&hex(&row.name)), &row.sealed)?;
+        let plain = self.0.vault.open(place(&row.name), &row.sealed)?;
         serde_json::from_slice(&plain).map_err(|_| StoreError::Corrupt)
     }
 
-    /// How an approver is named on the record.
+    /// How an approver is found, and named on the record.
     pub fn approver_digest(&self, name: &str) -> String {
-        hex(&self.approver_key(name))
+        self.0.vault.digest("approver", name.to_lowercase().as_bytes()).to_string()
     }
 
-    /// How an approver is found.
-    fn approver_key(&self, name: &str) -> Vec<u8> {
-        self.0.vault.digest("approver", name.to_lowercase().as_bytes()).as_bytes().to_vec()
-    }
-
-    async fn append_of(&self, tx: &mut Tx, event: &'static str, key: &[u8]) -> Result<(), StoreError> {
+    async fn append_of(&self, tx: &mut Tx, event: &'static str, key: &str) -> Result<(), StoreError> {
         let subject = Subject { tenant: NO_TENANT, operation: None, actor: None };
-        self.append(tx, subject, AuditEntry::new(event).with("approver", hex(key))).await
+        self.append(tx, subject, AuditEntry::new(event).with("approver", key)).await
     }
 }
 
@@ -258,10 +253,6 @@ async fn note(
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn place(row: &str) -> Place<'_> {

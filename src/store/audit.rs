@@ -220,7 +220,7 @@ impl Store {
         entry: AuditEntry,
     ) -> Result<(), StoreError> {
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             self.append(&mut tx, Subject { tenant, operation, actor }, entry).await?;
             self.0.engine.commit(tx).await
         })

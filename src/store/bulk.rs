@@ -97,7 +97,7 @@ impl Store {
     ) -> Result<Operation, StoreError> {
         let ids: Vec<_> = settled.iter().map(|s| json!({"user_id": s.user, "deleted": s.deleted})).collect();
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let mut current = self.current(&mut tx, op).await?;
             let stays = current.state == to;
             if matches!(to, State::Sending | State::Approved) && !stays {
@@ -137,7 +137,7 @@ impl Store {
     ) -> Result<(Operation, Permit), StoreError> {
         self.0.engine.check_headroom()?;
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let mut op = self.current(&mut tx, op).await?;
             let allowed = matches!(op.state, State::Approved | State::Sending | State::Unknown);
             if op.action != Action::DeprovisionUsers || !allowed || users.is_empty() {
@@ -210,7 +210,7 @@ impl Store {
         audit: AuditEntry,
     ) -> Result<(), StoreError> {
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             for (user, outcome) in outcomes {
                 let ended = sqlx::query(
                     "UPDATE sends SET ended_at = $1, outcome = $2, code = $3 \

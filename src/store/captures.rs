@@ -89,7 +89,7 @@ impl Store {
     pub async fn capture(&self, new: NewCapture<'_>, audit: AuditEntry) -> Result<CaptureInfo, StoreError> {
         let id = CaptureId::random();
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             self.insert_capture(&mut tx, &id, &new).await?;
             let audit = audit.with("capture", id.as_str());
             let subject = Subject { tenant: new.tenant, operation: Some(&new.operation), actor: None };

@@ -148,7 +148,7 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<Vec<Checkpoint>, StoreError> {
         let signer = Signer::of(self)?;
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let kept = files::newest(&self.0.state_dir)?;
             let (mut new, mut ahead) = (Vec::new(), Vec::new());
             for tenant in tenants(&mut tx, Table::Audit).await? {

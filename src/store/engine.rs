@@ -18,6 +18,7 @@ use super::{
     files::{self, StateDir},
     reader::Reader,
     space::{self, Space},
+    trouble::{Step, Trouble},
 };
 
 /// The engine's kind; another one would be named here.
@@ -55,10 +56,11 @@ struct Database {
     /// Device and inode: writes to a file that was removed would be lost in silence (F3).
     identity: (u64, u64),
     space: Space,
+    trouble: Trouble,
 }
 
 impl Engine {
-    pub(super) async fn open(dir: &StateDir, space: Space) -> Result<Self, StoreError> {
+    pub(super) async fn open(dir: &StateDir, space: Space, trouble: Trouble) -> Result<Self, StoreError> {
         let path = dir.path.join(DATABASE);
         dir.ensure_file(&path)?;
         let options = SqliteConnectOptions::new()
@@ -76,7 +78,8 @@ impl Engine {
         let reader = pool(READERS).connect_lazy_with(quiet(options));
         let identity = identity(&path).ok_or_else(gone)?;
         let log = dir.path.join(format!("{DATABASE}-wal"));
-        Ok(Self(Ok(Database { writer, reader, dir: dir.path.clone(), path, log, identity, space })))
+        let dir = dir.path.clone();
+        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space, trouble })))
     }
 
     /// No engine, for a reason.
@@ -101,14 +104,17 @@ impl Engine {
         let pool = pool(READERS).connect_lazy_with(quiet(options));
         let log = dir.path.join(format!("{DATABASE}-wal"));
         let (writer, reader, dir) = (pool.clone(), pool, dir.path.clone());
-        let space = Space::new(&dir, space::of_disk());
-        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space })))
+        let (space, trouble) = (Space::new(&dir, space::of_disk()), Trouble::default());
+        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space, trouble })))
     }
 
     /// Begins a writing transaction; no other writer runs until it ends.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        let database = self.database()?;
+        let heard = database.trouble.at(Step::Begin)?;
         // A transaction that starts by reading could not become a writing one later (SQLITE_BUSY).
-        Ok(self.database()?.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let tx = database.writer.begin_with("BEGIN IMMEDIATE").await?;
+        heard.map(|()| tx)
     }
 
     /// Commits, with everything on disk before it answers.
@@ -120,24 +126,35 @@ impl Engine {
         if identity(&database.path) != Some(database.identity) || !database.log.exists() {
             return Err(gone());
         }
+        let heard = database.trouble.at(Step::Commit)?;
         database.space.make_room();
-        tx.commit().await.map_err(|failed| {
-            if error::is_full(&failed) {
+        tx.commit().await.inspect_err(|failed| {
+            if error::is_full(failed) {
                 // For the next attempt: a quota does not show in what the disk has left.
                 database.space.release();
             }
-            failed.into()
-        })
+        })?;
+        heard
     }
 
     /// Begins a transaction that only reads: one view of the database as it is now.
     pub(super) async fn snapshot(&self) -> Result<Tx, StoreError> {
-        Ok(self.database()?.reader.begin().await?)
+        let database = self.database()?;
+        database.trouble.at(Step::Read)??;
+        Ok(database.reader.begin().await?)
+    }
+
+    /// What befalls the store.
+    pub(super) fn trouble(&self) -> Result<&Trouble, StoreError> {
+        Ok(&self.database()?.trouble)
     }
 
     /// Where reading queries run.
     pub(super) fn reader(&self) -> Reader<'_> {
-        Reader(self.0.as_ref().map(|database| &database.reader))
+        Reader(self.database().and_then(|database| {
+            database.trouble.at(Step::Read)??;
+            Ok(&database.reader)
+        }))
     }
 
     /// The writing connection, for tests that spoil it.

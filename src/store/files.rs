@@ -97,7 +97,7 @@ pub(super) fn read_private(path: &Path) -> Result<Option<Zeroizing<String>>, Sto
 /// Writes a new private file whole, or not at all; leaves one that is already there.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
     let failed = |e: std::io::Error| StoreError::io(path, &e);
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = folder_of(path);
     let draft = dir.join(format!(".{}.new", uuid::Uuid::new_v4().simple()));
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
@@ -123,21 +123,47 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, StoreError> {
 
 /// Writes a private file whole, in the place of one that may be there.
 pub(super) fn replace_private(path: &Path, text: &str) -> Result<(), StoreError> {
+    replace_private_by(&path.with_file_name(format!(".{}.new", uuid::Uuid::new_v4().simple())), path, text)
+}
+
+/// The same, with a draft of this name, which must not be there.
+pub(super) fn replace_private_by(draft: &Path, path: &Path, text: &str) -> Result<(), StoreError> {
     let failed = |e: std::io::Error| StoreError::io(path, &e);
-    let draft = path.with_file_name(format!(".{}.new", uuid::Uuid::new_v4().simple()));
     let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map_err(failed)?;
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&draft, path))
-        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("."))))
+        .and_then(|()| fs::rename(draft, path))
+        .and_then(|()| File::open(folder_of(path)))
         .and_then(|dir| dir.sync_all());
     written.map_err(|error| {
         // Gone already where only the last step failed.
-        let _ = fs::remove_file(&draft);
+        let _ = fs::remove_file(draft);
         failed(error)
     })
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Holds a file for one process; freed on drop, and by the kernel however the process ends.
+pub(super) fn hold(path: &Path) -> Result<Option<File>, StoreError> {
+    let file = open_private(path, Kind::File)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(StoreError::io(path, &error.into())),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Opens what belongs to us alone, following no symbolic link.

@@ -1,6 +1,6 @@
 //! The key file: one root key and a ring of wrapping keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::Generate as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -24,22 +24,39 @@ pub(super) type KeyId = [u8; 8];
 pub(super) struct KeyRing {
     /// Digests and derived keys come from it; rotation leaves it.
     pub(super) root: Key,
-    /// Every wrapping key, oldest first; the last one seals.
+    /// Every wrapping key, oldest first.
     wrapping: Vec<(KeyId, Key)>,
 }
 
 /// Reads the key file; makes one only where there is no data yet.
 pub(super) fn load_or_create(path: &Path, no_data: bool) -> Result<KeyRing, StoreError> {
-    if let Some(text) = files::read_private(path)? {
-        return KeyRing::parse(&text);
+    if no_data && files::read_private(path)?.is_none() {
+        files::write_private(path, &KeyRing::generate()?.to_text())?;
     }
-    if !no_data {
-        return Err(StoreError::WrongKey);
-    }
-    files::write_private(path, &KeyRing::generate()?.to_text())?;
-    // Read back: another process may have been first.
+    // Also after writing it: another process may have been first.
+    load(path)
+}
+
+/// Reads the key file, which must be there.
+pub(super) fn load(path: &Path) -> Result<KeyRing, StoreError> {
     let text = files::read_private(path)?.ok_or(StoreError::WrongKey)?;
     KeyRing::parse(&text)
+}
+
+/// Puts a key file in the place of the one that is there, whole or not at all.
+pub(super) fn replace(path: &Path, ring: &KeyRing) -> Result<(), StoreError> {
+    files::replace_private_by(&draft(path), path, &ring.to_text())
+}
+
+/// Removes what a killed [`replace`] may have left; nobody else may be in one.
+pub(super) fn clean_up(path: &Path) -> Result<(), StoreError> {
+    files::remove(&draft(path))
+}
+
+/// Beside the key file, under a name that the next one finds again: it holds keys.
+fn draft(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
 }
 
 impl KeyRing {
@@ -50,7 +67,7 @@ impl KeyRing {
 
     fn to_text(&self) -> Zeroizing<String> {
         // Sized at the start: a growing buffer would leave copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(4096));
+        let mut text = Zeroizing::new(String::with_capacity(4096 + 128 * self.wrapping.len()));
         text.push_str(HEADER);
         text.push_str(
             "\n# Whoever has this file can read the store. Keep it apart from backups of the store.\nroot ",
@@ -93,14 +110,45 @@ impl KeyRing {
         }
     }
 
-    /// The key that seals.
-    pub(super) fn active(&self) -> Result<&(KeyId, Key), StoreError> {
-        self.wrapping.last().ok_or(StoreError::WrongKey)
+    /// The key that seals, unless the store says otherwise.
+    pub(super) fn newest(&self) -> Result<KeyId, StoreError> {
+        self.wrapping.last().map(|(id, _)| *id).ok_or(StoreError::WrongKey)
     }
 
-    /// The key that sealed, by its id.
-    pub(super) fn wrapping(&self, id: &[u8]) -> Result<&Key, StoreError> {
-        self.wrapping.iter().find(|(own, _)| own == id).map(|(_, key)| key).ok_or(StoreError::Corrupt)
+    /// The key of this id.
+    pub(super) fn wrapping(&self, id: &KeyId) -> Option<&Key> {
+        self.wrapping.iter().find(|(own, _)| own == id).map(|(_, key)| key)
+    }
+
+    /// Whether there are others than the newest one.
+    pub(super) fn has_old(&self) -> bool {
+        self.wrapping.len() > 1
+    }
+
+    /// All but the newest one.
+    pub(super) fn old(&self) -> Vec<KeyId> {
+        self.wrapping.iter().rev().skip(1).map(|(id, _)| *id).collect()
+    }
+
+    /// The same, with a new key that is the newest one.
+    pub(super) fn with_new(mut self) -> Result<Self, StoreError> {
+        let key = new_key()?;
+        self.wrapping.push((key_id(&key), key));
+        Ok(self)
+    }
+
+    /// The same, without all but the newest one.
+    pub(super) fn without_old(mut self) -> Self {
+        self.wrapping.drain(..self.wrapping.len().saturating_sub(1));
+        self
+    }
+
+    /// The same, with the keys of an earlier one.
+    pub(super) fn knowing(mut self, earlier: &Self) -> Self {
+        let gone: Vec<_> =
+            earlier.wrapping.iter().filter(|(id, _)| self.wrapping(id).is_none()).cloned().collect();
+        self.wrapping.splice(..0, gone);
+        self
     }
 }
 
@@ -121,7 +169,8 @@ fn key_id(key: &Key) -> KeyId {
     [a, b, c, d, e, f, g, h]
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// An id as the key file has it.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -134,16 +183,20 @@ mod tests {
         let ring = KeyRing::generate().unwrap();
         let read = KeyRing::parse(&ring.to_text()).unwrap();
         assert_eq!(*read.root, *ring.root);
-        assert_eq!(read.active().unwrap(), ring.active().unwrap());
+        assert_eq!(read.wrapping, ring.wrapping);
     }
 
     #[test]
-    fn the_last_wrapping_key_seals_and_the_others_still_open() {
-        let (old, new) = (KeyRing::generate().unwrap(), KeyRing::generate().unwrap());
-        let ring = KeyRing { root: old.root, wrapping: [old.wrapping, new.wrapping].concat() };
+    fn a_new_key_is_the_newest_and_the_others_still_open() {
+        let ring = KeyRing::generate().unwrap().with_new().unwrap();
         let read = KeyRing::parse(&ring.to_text()).unwrap();
-        assert_eq!(read.active().unwrap(), &ring.wrapping[1]);
+        assert_eq!(read.newest().unwrap(), ring.wrapping[1].0);
         assert_eq!(read.wrapping(&ring.wrapping[0].0).unwrap(), &ring.wrapping[0].1);
+        let (old, new) = (ring.wrapping[0].0, ring.wrapping[1].0);
+        let left = read.without_old();
+        assert!(left.wrapping(&old).is_none() && left.wrapping(&new).is_some() && !left.has_old());
+        let all = left.knowing(&ring);
+        assert!(all.wrapping(&old).is_some() && all.newest().unwrap() == new);
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Store {
             return Ok(());
         }
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let renewed = self.renew(&mut tx).await?;
             self.0.engine.commit(tx).await?;
             self.renewed(&renewed);
@@ -106,7 +106,7 @@ impl Store {
     }
 
     async fn claim_batch(&self, left: &[Operation]) -> Result<Vec<Operation>, StoreError> {
-        let mut tx = self.0.engine.begin().await?;
+        let mut tx = self.begin().await?;
         let renewed = self.renew(&mut tx).await?;
         let mut taken = Vec::with_capacity(left.len());
         for operation in left {

@@ -16,7 +16,7 @@ impl Store {
             return Ok(false);
         }
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let burnt =
                 sqlx::query("INSERT INTO nonces (nonce, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                     .bind(self.0.vault.digest("nonce", nonce.as_bytes()).as_bytes().to_vec())

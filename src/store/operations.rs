@@ -110,7 +110,7 @@ impl Store {
             details: new.details,
         };
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let renewed = if new.own { Some(self.renew(&mut tx).await?) } else { None };
             operation.owner = renewed.as_ref().and_then(|r| r.owner.clone());
             self.refuse_if_held(&mut tx, &operation).await?;
@@ -141,7 +141,7 @@ impl Store {
         audit: AuditEntry,
     ) -> Result<Operation, StoreError> {
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let mut current = self.current(&mut tx, op).await?;
             let stays = current.state == to;
             if to == State::Sending || (to == State::Approved && !stays) {

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Store, StoreError, files};
 
 /// The folder of the files, in the state directory.
-const FOLDER: &str = "running";
+pub(super) const FOLDER: &str = "running";
 
 /// This process, as the others see it; gone when it is dropped.
 #[derive(Debug)]

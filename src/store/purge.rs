@@ -109,7 +109,7 @@ impl Store {
         why: &str,
         actor: Option<&Actor>,
     ) -> Result<u64, StoreError> {
-        let mut tx = self.0.engine.begin().await?;
+        let mut tx = self.begin().await?;
         let mut tenants: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for id in captures {
             if let Some(tenant) = self.shred(&mut tx, id).await? {

@@ -10,13 +10,13 @@ type QueryResult = <Db as sqlx::Database>::QueryResult;
 type Statement = <Db as sqlx::Database>::Statement;
 type TypeInfo = <Db as sqlx::Database>::TypeInfo;
 
-/// The reading connections; of a store that cannot be used, the error that every query answers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(pub(super) Result<&'a SqlitePool, &'a StoreError>);
+/// The reading connections; of a store that cannot be used, the error that the query answers.
+#[derive(Clone, Debug)]
+pub(super) struct Reader<'a>(pub(super) Result<&'a SqlitePool, StoreError>);
 
 /// The reason on its way through the database library; [`StoreError`] takes it out again.
-fn carried(reason: &StoreError) -> sqlx::Error {
-    sqlx::Error::Configuration(Box::new(reason.clone()))
+fn carried(reason: StoreError) -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(reason))
 }
 
 impl<'a> Executor<'a> for Reader<'a> {

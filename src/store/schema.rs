@@ -5,7 +5,8 @@ use sqlx::query_scalar;
 use super::{
     StoreError,
     engine::{Engine, Tx},
-    vault::{Place, Vault},
+    keys::KeyId,
+    vault::{Place, Vault, sealed_by},
 };
 
 /// Every step of the schema, oldest first; a step is never changed once released.
@@ -77,11 +78,29 @@ async fn opens_canary(tx: &mut Tx, vault: &Vault) -> Result<bool, StoreError> {
     let row = row_of_canary(vault);
     let kept: Option<Vec<u8>> =
         query_scalar("SELECT value FROM meta WHERE name = 'canary'").fetch_optional(&mut **tx).await?;
-    match kept.map(|sealed| vault.open(place_of_canary(&row), &sealed)) {
-        None => Ok(false),
-        Some(Ok(plain)) if *plain == CANARY => Ok(true),
-        Some(_) => Err(StoreError::WrongKey),
+    let Some(sealed) = kept else { return Ok(false) };
+    match vault.open(place_of_canary(&row), &sealed) {
+        Ok(plain) if *plain == CANARY => Ok(true),
+        Ok(_) | Err(StoreError::Corrupt) => Err(StoreError::WrongKey),
+        Err(other) => Err(other),
     }
+}
+
+/// The key with which everything is sealed from now on: the one that sealed the canary.
+pub(super) async fn sealing_key(tx: &mut Tx) -> Result<KeyId, StoreError> {
+    let kept: Option<Vec<u8>> =
+        query_scalar("SELECT value FROM meta WHERE name = 'canary'").fetch_optional(&mut **tx).await?;
+    sealed_by(&kept.ok_or(StoreError::Corrupt)?)
+}
+
+/// Seals the canary anew, and with it everything that is sealed from now on.
+pub(super) async fn change_sealing_key(tx: &mut Tx, vault: &Vault, id: KeyId) -> Result<(), StoreError> {
+    let row = row_of_canary(vault);
+    sqlx::query("UPDATE meta SET value = $1 WHERE name = 'canary'")
+        .bind(vault.seal_by(id, place_of_canary(&row), CANARY)?)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Sealed with a wrapping key and placed by the root key, so that it proves both.

@@ -127,7 +127,7 @@ impl Store {
     ) -> Result<(Operation, Permit), StoreError> {
         self.0.engine.check_headroom()?;
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let mut op = self.current(&mut tx, op).await?;
             let renewed = self.renew(&mut tx).await?;
             op.owner = renewed.owner.clone();
@@ -170,7 +170,7 @@ impl Store {
             .with("outcome", outcome.as_str())
             .with("code", code);
         bounded(async {
-            let mut tx = self.0.engine.begin().await?;
+            let mut tx = self.begin().await?;
             let ended = sqlx::query(
                 "UPDATE sends SET ended_at = $1, outcome = $2, code = $3 \
                  WHERE operation = $4 AND kind = $5 AND subject = $6 AND attempt = $7 AND outcome IS NULL",

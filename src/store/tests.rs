@@ -101,7 +101,7 @@ async fn open_with(tmp: &TempDir, free: u64) -> (Store, Arc<std::sync::atomic::A
     let left = Arc::new(AtomicU64::new(free));
     let told = left.clone();
     let free: FreeSpace = Arc::new(move |_| Ok(told.load(Ordering::SeqCst)));
-    (Store::open_on(&settings, Clock::from_fn(move || now), free).await.unwrap(), left)
+    (Store::open_on(&settings, Clock::from_fn(move || now), free, Trouble::default()).await.unwrap(), left)
 }
 
 fn reserve(tmp: &TempDir) -> u64 {

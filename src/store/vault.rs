@@ -3,6 +3,14 @@
 //! AES-256-GCM. Every sealed value has a key of its own, derived from the wrapping key and the
 //! place where the value is kept, so that it opens nowhere else. Captures have a random data key
 //! each, which is sealed in turn: destroying that destroys the capture.
+//!
+//! A value names the key that sealed it. A process that meets one it does not know reads the key
+//! file again, so that keys can be changed while it runs.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use aes_gcm::{
     Aes256Gcm, KeyInit as _, Nonce,
@@ -14,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     StoreError,
-    keys::{KeyRing, new_key},
+    keys::{self, KeyId, KeyRing, new_key},
 };
 use crate::model::Digest;
 
@@ -60,28 +68,94 @@ pub(super) struct Enveloped {
 
 /// Seals and opens with the keys of one store.
 pub(super) struct Vault {
-    keys: KeyRing,
+    root: Key,
+    /// Where the keys come from; read again when another process changed them.
+    file: Option<PathBuf>,
+    /// Plain, since no await happens under it.
+    keys: RwLock<Keys>,
+}
+
+/// The wrapping keys as this process knows them.
+#[derive(Clone)]
+struct Keys {
+    ring: Arc<KeyRing>,
+    /// The one that seals.
+    seals: KeyId,
 }
 
 impl Vault {
-    pub(super) fn new(keys: KeyRing) -> Self {
-        Self { keys }
+    pub(super) fn new(ring: KeyRing, file: Option<PathBuf>) -> Result<Self, StoreError> {
+        let (root, seals) = (ring.root.clone(), ring.newest()?);
+        Ok(Self { root, file, keys: RwLock::new(Keys { ring: Arc::new(ring), seals }) })
     }
 
     /// A key of its own for each label.
     pub(super) fn derived(&self, label: &str) -> Key {
-        Zeroizing::new(mac(&self.keys.root, &[b"zia-mcp derived key", label.as_bytes()]))
+        Zeroizing::new(mac(&self.root, &[b"zia-mcp derived key", label.as_bytes()]))
     }
 
     /// A digest that only this store can compute.
     pub(super) fn digest(&self, label: &str, bytes: &[u8]) -> Digest {
-        let code = mac(&self.keys.root, &[b"zia-mcp digest", label.as_bytes(), bytes]);
+        let code = mac(&self.root, &[b"zia-mcp digest", label.as_bytes(), bytes]);
         Digest::from_slice(&code).unwrap_or_else(|| Digest::of(&code))
     }
 
+    /// The key file.
+    pub(super) fn file(&self) -> Result<&Path, StoreError> {
+        self.file.as_deref().ok_or(StoreError::WrongKey)
+    }
+
+    fn keys(&self) -> Keys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key file as it is now; it must be this store's.
+    pub(super) fn read_file(&self) -> Result<KeyRing, StoreError> {
+        let read = keys::load(self.file()?)?;
+        let fits = *read.root == *self.root && read.wrapping(&self.keys().seals).is_some();
+        if fits { Ok(read) } else { Err(StoreError::WrongKey) }
+    }
+
+    /// Reads the key file again; keys that are known stay known, for what was read before.
+    fn read_again(&self) -> Result<Arc<KeyRing>, StoreError> {
+        let Some(file) = &self.file else { return Ok(self.keys().ring) };
+        let read = keys::load(file)?;
+        if *read.root != *self.root {
+            return Err(StoreError::WrongKey);
+        }
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.ring = Arc::new(read.knowing(&keys.ring));
+        Ok(keys.ring.clone())
+    }
+
+    /// The keys, with this one if the key file has it.
+    fn ring_with(&self, id: &KeyId) -> Result<Arc<KeyRing>, StoreError> {
+        let ring = self.keys().ring;
+        if ring.wrapping(id).is_some() { Ok(ring) } else { self.read_again() }
+    }
+
+    /// Seals with the key of this id from now on.
+    ///
+    /// # Errors
+    /// `WrongKey` if neither this process nor the key file has it.
+    pub(super) fn seal_with(&self, id: KeyId) -> Result<(), StoreError> {
+        if self.keys().seals == id {
+            return Ok(());
+        }
+        self.ring_with(&id)?.wrapping(&id).ok_or(StoreError::WrongKey)?;
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).seals = id;
+        Ok(())
+    }
+
     pub(super) fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.seal_by(self.keys().seals, place, plain)
+    }
+
+    /// Seals with the key of this id.
+    pub(super) fn seal_by(&self, id: KeyId, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let place = place.bytes();
-        let (id, wrapping) = self.keys.active()?;
+        let ring = self.ring_with(&id)?;
+        let wrapping = ring.wrapping(&id).ok_or(StoreError::WrongKey)?;
         let mut sealed = Vec::with_capacity(1 + KEY_ID_BYTES + NONCE_BYTES + plain.len() + 16);
         sealed.push(FORMAT);
         sealed.extend(id);
@@ -91,12 +165,10 @@ impl Vault {
 
     pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let place = place.bytes();
-        let (&[format], rest) = sealed.split_first_chunk().ok_or(StoreError::Corrupt)?;
-        let (id, body) = rest.split_first_chunk::<KEY_ID_BYTES>().ok_or(StoreError::Corrupt)?;
-        if format != FORMAT {
-            return Err(StoreError::Corrupt);
-        }
-        decrypt(&key_of(self.keys.wrapping(id)?, &place), &place, body)
+        let (id, body) = parts(sealed)?;
+        let ring = self.ring_with(&id)?;
+        let wrapping = ring.wrapping(&id).ok_or(StoreError::Corrupt)?;
+        decrypt(&key_of(wrapping, &place), &place, body)
     }
 
     /// Seals under a new random key, which is sealed with the value's digest.
@@ -129,6 +201,18 @@ impl Vault {
         let plain = decrypt(&data, &place.bytes(), body)?;
         if Digest::of(&plain) == digest { Ok((digest, plain)) } else { Err(StoreError::Corrupt) }
     }
+}
+
+/// The id of the key that sealed a value.
+pub(super) fn sealed_by(sealed: &[u8]) -> Result<KeyId, StoreError> {
+    parts(sealed).map(|(id, _)| id)
+}
+
+/// A sealed value's key id, and what comes after it.
+fn parts(sealed: &[u8]) -> Result<(KeyId, &[u8]), StoreError> {
+    let (&[format], rest) = sealed.split_first_chunk().ok_or(StoreError::Corrupt)?;
+    let (id, body) = rest.split_first_chunk::<KEY_ID_BYTES>().ok_or(StoreError::Corrupt)?;
+    if format == FORMAT { Ok((*id, body)) } else { Err(StoreError::Corrupt) }
 }
 
 /// The key of one place.

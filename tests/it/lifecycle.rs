@@ -9,6 +9,7 @@ mod find;
 mod killed;
 mod lists;
 mod lost;
+mod nth;
 mod provision;
 mod recover;
 mod refused;

@@ -10,6 +10,7 @@ mod operations;
 mod places;
 mod presence;
 mod purge;
+mod rekey;
 mod secrecy;
 mod sends;
 mod sharing;
@@ -104,6 +105,14 @@ impl Home {
         let op = self.awaiting(store).await;
         store.approve(&op, approval(), details(), false, entry()).await.unwrap()
     }
+}
+
+/// Writes a file that only its owner can read.
+fn secret_file(path: &std::path::Path, bytes: &[u8]) {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).unwrap().write_all(bytes).unwrap();
 }
 
 async fn capture(store: &Store, op: &Operation, raw: &[u8]) -> CaptureInfo {

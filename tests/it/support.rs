@@ -16,7 +16,7 @@ use zia_mcp::{
     lifecycle::{Lifecycle, Pace, Settings},
     model::{Actor, Channel, Clock},
     sandbox::{Endpoint, LimitPolicy, SandboxOptions, SandboxTenant},
-    store::{self, Store},
+    store::{self, Store, Trouble},
     zia::{self, Limits, Timeouts, Zia},
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) base_url: Option<String>,
     /// Signs in with another password than the tenant's.
     pub(crate) password: Option<&'static str>,
+    /// What befalls the store.
+    pub(crate) trouble: Trouble,
 }
 
 impl Default for Plan {
@@ -65,7 +67,8 @@ impl Default for Plan {
             probe: Duration::from_millis(100),
         };
         let (settings, limits) = (Settings { pace, ..Settings::default() }, Limits::unpaced());
-        Self { sandbox, settings, limits, timeouts, base_url: None, password: None }
+        let (base_url, password, trouble) = (None, None, Trouble::default());
+        Self { sandbox, settings, limits, timeouts, base_url, password, trouble }
     }
 }
 
@@ -101,7 +104,7 @@ impl Bench {
         let zia = zia.unwrap().with_limits(plan.limits).with_timeouts(plan.timeouts);
         let zia = Zia::new(zia, clock.clone()).unwrap();
         let store = store::Settings { state_dir: dir.path().join("state"), key_file: None };
-        let store = Store::open(&store, clock.clone()).await.unwrap();
+        let store = Store::open_with(&store, clock.clone(), plan.trouble).await.unwrap();
         let lifecycle = Lifecycle::new(zia, store.clone(), plan.settings, clock);
         Self { tenant, lifecycle, store, dir, ahead }
     }
@@ -119,8 +122,9 @@ impl Bench {
 
     /// Moves the clocks of server and tenant forward.
     pub(crate) fn pass(&self, time: Duration) {
-        self.ahead.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        // The tenant's first: nothing arrives there before it was recorded here.
         self.tenant.clock().advance(time);
+        self.ahead.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// Calls that the tenant saw, by endpoint name such as `GET /users`.

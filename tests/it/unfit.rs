@@ -1,6 +1,7 @@
 //! The real binary when its store, its log or its time runs out.
 
 mod child;
+mod rekeyed;
 mod signals;
 mod start;
 

@@ -1,6 +1,6 @@
 -- Those who may approve out of band.
 CREATE TABLE approvers (
-    name BYTEA PRIMARY KEY NOT NULL,    -- keyed digest
+    name TEXT PRIMARY KEY NOT NULL,     -- keyed digest, in hex
     enrolled_at BIGINT NOT NULL,
     sealed BYTEA NOT NULL,              -- name and secret
     last_step BIGINT NOT NULL DEFAULT 0,    -- the newest time step whose code was accepted

@@ -51,7 +51,7 @@ async fn calls_are_answered_over_tls_and_in_no_other_way() {
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
     let shutdown = CancellationToken::new();
     let ready = || std::future::ready(Readiness::default());
-    let task = tokio::spawn(bound.serve(Dummy::new(), ready, shutdown.clone()));
+    let task = tokio::spawn(bound.serve(Dummy::new(), ready, None, shutdown.clone()));
 
     let client = reqwest::Client::builder().danger_accept_invalid_certs(true).no_proxy().build().unwrap();
     let call = |url: &str| {

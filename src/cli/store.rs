@@ -1,0 +1,28 @@
+//! `zia-mcp store`
+
+mod rekey;
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, General};
+
+#[derive(Debug, Args)]
+pub(super) struct Store {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a new key, seal everything with it, and forget the old one
+    Rekey(rekey::Rekey),
+}
+
+impl Store {
+    /// Works on the store as a whole.
+    pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
+        match self.what {
+            What::Rekey(rekey) => rekey.run(general).await,
+        }
+    }
+}
