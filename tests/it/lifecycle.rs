@@ -3,6 +3,7 @@
 mod activate;
 mod approval;
 mod changed;
+mod clocks;
 mod costs;
 mod deprovision;
 mod find;

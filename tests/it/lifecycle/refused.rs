@@ -171,3 +171,17 @@ async fn the_status_warns_of_maintenance_and_of_a_wrong_clock() {
     bench.tenant.faults().clear();
     assert!(bench.lifecycle.tenant_status(&local()).await.unwrap().warnings.is_empty());
 }
+
+#[tokio::test]
+async fn f44_the_session_is_ended_only_where_that_publishes_nothing() {
+    // Signing out publishes what this session staged.
+    for others in [true, false] {
+        let bench = Bench::new().await;
+        if others {
+            bench.tenant.other_admin().stage_foreign_change();
+        }
+        bench.lifecycle.tenant_status(&local()).await.unwrap();
+        bench.lifecycle.sign_out().await;
+        assert_eq!(bench.calls("DELETE /authenticatedSession"), u64::from(!others));
+    }
+}
