@@ -14,6 +14,7 @@ mod provision;
 mod recover;
 mod refused;
 mod restore;
+mod secrecy;
 mod secrets;
 mod several;
 mod store_faults;

@@ -13,6 +13,7 @@ mod purge;
 mod secrecy;
 mod sends;
 mod sharing;
+mod tampering;
 mod verify;
 
 use std::sync::{
