@@ -5,6 +5,7 @@
 //! of its body (`body`), and then rmcp. There is no CORS: no page of another site is ever answered.
 
 mod body;
+mod crowd;
 mod guard;
 mod health;
 mod listener;
@@ -193,7 +194,8 @@ impl Bound {
         let guard = guard::Guard::new(&self.options, self.own);
         let limit = guard.calls();
         let app = guard.app(handler, &sessions, health::router(ready, shutdown.clone()));
-        let listener = listener::Listener::new(self.listener, self.tls).map_err(HttpError::Serve)?;
+        let crowd = crowd::Crowd::new(self.options.behind_proxy);
+        let listener = listener::Listener::new(self.listener, self.tls, crowd).map_err(HttpError::Serve)?;
         listener.serve(app, limit, sessions, shutdown).await.map_err(HttpError::Serve)
     }
 }
