@@ -50,6 +50,8 @@ pub struct Flags {
 pub struct Config {
     /// How to sign in to the tenant; `None` with `--sandbox`.
     pub tenant: Option<Tenant>,
+    /// Root certificates to trust besides the system's, PEM.
+    pub extra_ca: Option<String>,
     /// Where the store and its key live.
     pub state_dir: PathBuf,
     /// The key that wraps stored secrets, where it is not in the state directory.
@@ -101,6 +103,7 @@ impl Config {
         reader.refuse_database();
         let config = Self {
             tenant: if flags.sandbox { None } else { tenant::read(&mut reader) },
+            extra_ca: reader.file_text(("tenant", "extra_ca_file")),
             state_dir: state_dir(&mut reader, flags),
             key_file: reader.path(Some("ZIA_MCP_KEY_FILE"), Some(("store", "key_file"))),
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),

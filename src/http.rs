@@ -6,6 +6,7 @@
 
 mod body;
 mod console;
+mod crowd;
 mod guard;
 mod health;
 mod listener;
@@ -206,7 +207,8 @@ impl Bound {
             open = open.merge(console::router(console));
         }
         let app = guard.app(handler, &sessions, open);
-        let listener = listener::Listener::new(self.listener, self.tls).map_err(HttpError::Serve)?;
+        let crowd = crowd::Crowd::new(self.options.behind_proxy);
+        let listener = listener::Listener::new(self.listener, self.tls, crowd).map_err(HttpError::Serve)?;
         listener.serve(app, limit, sessions, shutdown).await.map_err(HttpError::Serve)
     }
 }

@@ -91,12 +91,12 @@ impl Zia {
     /// # Errors
     /// When the system has no root certificates to check ZIA's with.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, SettingsError> {
-        let Settings { base, tenant, cloud, sign_in, timeouts, limits, jitter } = settings;
+        let Settings { base, tenant, cloud, sign_in, timeouts, limits, jitter, extra_ca } = settings;
         let mut places = vec![&base];
         if let SignInSettings::OneApi { token_url, .. } = &sign_in {
             places.push(token_url);
         }
-        let wire = Wire::new(timeouts.clone(), clock.clone(), &places)?;
+        let wire = Wire::new(timeouts.clone(), clock.clone(), &places, extra_ca)?;
         let line = Arc::new(Line { wire, pacer: Pacer::new(limits), clock });
         let auth = sign_in.name();
         let own_login = match &sign_in {

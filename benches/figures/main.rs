@@ -12,6 +12,7 @@
     reason = "a benchmark ends at the first surprise, and prints"
 )]
 
+mod audit;
 mod calls;
 mod http;
 mod lists;
@@ -28,13 +29,14 @@ mod table;
 /// A table: its name, and what prints it.
 type Table = (&'static str, fn());
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     ("startup", startup::print),
     ("memory", memory::print),
     ("calls", calls::print),
     ("lists", lists::print),
     ("operations", operations::print),
     ("recovery", recovery::print),
+    ("audit", audit::print),
 ];
 
 fn main() {

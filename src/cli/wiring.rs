@@ -126,7 +126,7 @@ impl Tenant {
     pub(super) async fn start(config: &Config, choice: &TenantChoice) -> Result<Self, Exit> {
         let mut sandbox = None;
         let settings = match &config.tenant {
-            Some(tenant) => zia_settings(tenant)?,
+            Some(tenant) => with_extra_ca(zia_settings(tenant)?, config)?,
             None => {
                 let options = SandboxOptions { users: choice.sandbox_users, ..SandboxOptions::default() };
                 let started = SandboxTenant::start(options).await.map_err(Exit::unavailable)?;
@@ -251,6 +251,13 @@ fn zia_settings(tenant: &config::Tenant) -> Result<zia::Settings, Exit> {
         }
     };
     settings.map_err(Exit::config)
+}
+
+fn with_extra_ca(settings: zia::Settings, config: &Config) -> Result<zia::Settings, Exit> {
+    match &config.extra_ca {
+        Some(pem) => settings.with_extra_ca(pem).map_err(Exit::config),
+        None => Ok(settings),
+    }
 }
 
 /// The settings of a client of an embedded sandbox tenant.

@@ -11,7 +11,19 @@ use toml::{Table, Value};
 
 /// Every section with its keys.
 const SCHEMA: [(&str, &[&str]); 7] = [
-    ("tenant", &["audience", "base_url", "client_id", "cloud", "token_url", "username", "vanity_domain"]),
+    (
+        "tenant",
+        &[
+            "audience",
+            "base_url",
+            "client_id",
+            "cloud",
+            "extra_ca_file",
+            "token_url",
+            "username",
+            "vanity_domain",
+        ],
+    ),
     ("policy", &["max_deletes_per_day", "max_open", "protected"]),
     (
         "approval",
@@ -76,14 +88,15 @@ impl ConfigFile {
     }
 }
 
-fn text(path: &Path) -> Result<String, String> {
+/// A file that only we or root can change; the error is what is wrong.
+pub(super) fn text(path: &Path) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {}", error.kind());
     let file = File::open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     if !meta.is_file() {
         return Err("is no regular file".into());
     }
-    // It sets what has to be approved, so whoever writes it decides.
+    // It sets what has to be approved and whom to trust, so whoever writes it decides.
     let us = rustix::process::geteuid().as_raw();
     if meta.mode() & 0o022 != 0 || (meta.uid() != us && meta.uid() != 0) {
         return Err("can be changed by other users; make it yours alone to write (chmod go-w)".into());

@@ -11,7 +11,7 @@ use url::Url;
 use super::{
     env::{self, Env},
     error::ConfigError,
-    file::{ConfigFile, nearest},
+    file::{self, ConfigFile, nearest},
 };
 use crate::private_file;
 
@@ -127,6 +127,18 @@ impl<'a> Reader<'a> {
 
     pub(super) fn path(&mut self, env: Option<&str>, key: Option<Key>) -> Option<PathBuf> {
         self.text(env, key).map(PathBuf::from)
+    }
+
+    /// What the file that a key names holds; others must not be able to change it.
+    pub(super) fn file_text(&mut self, key: Key) -> Option<String> {
+        let path = self.path(None, Some(key))?;
+        match file::text(&path) {
+            Ok(text) => Some(text),
+            Err(what) => {
+                self.problem(&format!("[{}] {}", key.0, key.1), &format!("{} {what}", path.display()));
+                None
+            }
+        }
     }
 
     /// A secret, from the environment or from the file that `NAME_FILE` names.

@@ -14,14 +14,16 @@ use axum_server::{Handle, Server, accept::Accept, tls_rustls::RustlsAcceptor};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{guard::MAX_CALLS, tls};
+use super::{
+    crowd::{Crowd, Place},
+    guard::MAX_CALLS,
+    tls,
+};
 
-/// Connections at once; more are closed at once (guardrails F39).
-const MAX_CONNECTIONS: usize = 4096;
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Longest that the first request's head may take to come.
@@ -40,10 +42,15 @@ pub(super) struct Listener {
     server: Server<SocketAddr>,
     handle: Handle<SocketAddr>,
     tls: Option<tls::Config>,
+    crowd: Crowd,
 }
 
 impl Listener {
-    pub(super) fn new(listener: std::net::TcpListener, tls: Option<tls::Config>) -> io::Result<Self> {
+    pub(super) fn new(
+        listener: std::net::TcpListener,
+        tls: Option<tls::Config>,
+        crowd: Crowd,
+    ) -> io::Result<Self> {
         let handle = Handle::new();
         // HTTP/1.1 only: nothing here gains from HTTP/2, and its resets are a way to flood.
         let mut server = axum_server::from_tcp(listener)?
@@ -51,7 +58,7 @@ impl Listener {
             .http1_only()
             .first_request_timeout(FIRST_HEAD);
         server.http_builder().http1().header_read_timeout(IDLE).max_buf_size(MAX_HEAD);
-        Ok(Self { server, handle, tls })
+        Ok(Self { server, handle, tls, crowd })
     }
 
     /// Serves until `shutdown`, then drains: no new connection, calls may end, streams are cut.
@@ -63,7 +70,7 @@ impl Listener {
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let drain = drain(self.handle, calls, sessions, shutdown);
-        let limit = Limit(Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        let limit = Limit(self.crowd);
         let app = app.into_make_service();
         let serving = async {
             match self.tls {
@@ -98,7 +105,7 @@ async fn drain(
 /// Accepts connections while there are not too many, without Nagle's delay: a streamed answer would
 /// wait some 40 ms for it.
 #[derive(Clone)]
-struct Limit(Arc<Semaphore>);
+struct Limit(Crowd);
 
 impl<S> Accept<TcpStream, S> for Limit {
     type Stream = Counted;
@@ -106,21 +113,19 @@ impl<S> Accept<TcpStream, S> for Limit {
     type Future = std::future::Ready<io::Result<(Counted, S)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let counted = Arc::clone(&self.0)
-            .try_acquire_owned()
-            .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))
-            .and_then(|permit| {
-                stream.set_nodelay(true)?;
-                Ok((Counted { stream, _permit: permit }, service))
-            });
-        std::future::ready(counted)
+        let counted = || {
+            let place = self.0.enter(stream.peer_addr()?.ip()).ok_or(io::ErrorKind::ConnectionRefused)?;
+            stream.set_nodelay(true)?;
+            Ok((Counted { stream, _place: place }, service))
+        };
+        std::future::ready(counted())
     }
 }
 
 /// A connection that counts until it is dropped.
 struct Counted {
     stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl AsyncRead for Counted {

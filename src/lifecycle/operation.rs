@@ -6,7 +6,8 @@ use super::{
     bulk,
     details::Details,
     failure::{Code, Failure},
-    report::{HowToApprove, Outcome, Report},
+    report::{Activation, HowToApprove, Outcome, Report},
+    watch::GIVEN_UP,
 };
 use crate::model::{Operation, State};
 
@@ -81,7 +82,7 @@ pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Re
         (whole, true) => (whole, None),
         (whole, false) => (bulk::outcome(&details, whole), Some(bulk::items(&details, whole))),
     };
-    let activation = details.activation();
+    let activation = activation(operation, &details, now);
     Ok(Report {
         outcome,
         operation_id: operation.id.clone(),
@@ -96,6 +97,18 @@ pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Re
         initial_password: details.initial_password,
         notes: details.notes,
     })
+}
+
+/// The activation as it is told: one that took a day is watched no more (guardrails F29).
+fn activation(operation: &Operation, details: &Details, now: Timestamp) -> Activation {
+    let last = details.activation();
+    let waits = operation.state == State::NotActive && details.activated_by.is_some();
+    if !waits || now.duration_since(operation.updated_at) < GIVEN_UP {
+        return last;
+    }
+    let detail = "the activation was sent, the tenant did not read ACTIVE for 24 hours, and the server \
+                  watches it no more: look at the portal, then call `activate`";
+    Activation::with(last.state, detail)
 }
 
 /// Where a person can decide on an operation.

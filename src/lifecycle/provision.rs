@@ -304,6 +304,24 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn f36_any_text_is_written_clean_or_refused_by_its_field(name: String, email: String, comments: String) {
+            let given = ProvisionUser { name, email: format!("{email}@example.com"), comments: Some(comments), ..request() };
+            match check(&given) {
+                Err(failure) => proptest::prop_assert!(failure.field.is_some()),
+                Ok(clean) => {
+                    let comments = clean.comments.unwrap_or_default().replace('\n', "");
+                    for text in [clean.name.as_str(), clean.email.as_str(), &comments] {
+                        proptest::prop_assert_eq!(unwritable(text), None);
+                    }
+                    proptest::prop_assert!((1..=MAX_NAME).contains(&clean.name.chars().count()));
+                    proptest::prop_assert!(clean.email.as_str().chars().count() <= MAX_NAME);
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_decomposed_name_is_composed_and_said_so() {
         let checked = check(&ProvisionUser { name: "Jose\u{301}".into(), ..request() }).unwrap();

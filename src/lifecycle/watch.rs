@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// After this long an activation that never came through is left to a person (guardrails F29).
-const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
 
 /// The pauses between two readings of the status, in seconds; then the longest one.
 const PAUSES: [u64; 12] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 8, 15, 30];

@@ -1,6 +1,6 @@
 //! Operations on several users: each user held, sent and settled by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     AuditEntry, Store, StoreError,
     audit::Subject,
+    captures::WholeRow,
     engine::{Tx, bounded},
     sends::{MAX_SENDS, Permit, SendOutcome},
 };
@@ -24,6 +25,15 @@ pub struct Settled {
 
 /// The outcomes of each user's sends, oldest first; `None` while open.
 pub type BulkSends = HashMap<UserId, Vec<Option<SendOutcome>>>;
+
+/// What is on record of the users of an operation on several.
+#[derive(Default)]
+struct Known {
+    held: HashSet<i64>,
+    /// The outcomes of each user's sends.
+    past: HashMap<i64, Vec<Option<String>>>,
+    captures: HashMap<i64, WholeRow>,
+}
 
 impl Store {
     /// Holds users for an operation that is being created, each for it alone (F31).
@@ -146,8 +156,10 @@ impl Store {
             let renewed = self.renew(&mut tx).await?;
             op.owner = renewed.owner.clone();
             self.use_approval(&mut tx, &op, op.state == State::Approved, true).await?;
+            let mut known = self.known(&mut tx, &op).await?;
             for user in users {
-                self.record_one(&mut tx, &op, *user).await?;
+                let attempt = self.next_attempt(&op, *user, &mut known)?;
+                self.record_one(&mut tx, &op, *user, attempt).await?;
             }
             self.save(&mut tx, &mut op, State::Sending, details).await?;
             let permit = self.bulk_permit(&op, users);
@@ -160,31 +172,48 @@ impl Store {
         .await
     }
 
-    async fn record_one(&self, tx: &mut Tx, op: &Operation, user: UserId) -> Result<(), StoreError> {
-        let held: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM subjects WHERE operation = $1 AND subject = $2 AND ended = 0",
-        )
-        .bind(op.id.as_str())
-        .bind(user.get())
-        .fetch_one(&mut **tx)
-        .await?;
-        let past: Vec<Option<String>> = sqlx::query_scalar(
-            "SELECT outcome FROM sends WHERE operation = $1 AND kind = $2 AND subject = $3 ORDER BY attempt",
-        )
-        .bind(op.id.as_str())
-        .bind(Write::DeleteUsers.as_str())
-        .bind(user.get())
-        .fetch_all(&mut **tx)
-        .await?;
+    /// Reads what is on record of every user at once: one by one, 500 users take too long.
+    async fn known(&self, tx: &mut Tx, op: &Operation) -> Result<Known, StoreError> {
+        let held = sqlx::query_scalar("SELECT subject FROM subjects WHERE operation = $1 AND ended = 0")
+            .bind(op.id.as_str())
+            .fetch_all(&mut **tx)
+            .await?;
+        let past: Vec<(i64, Option<String>)> =
+            sqlx::query_as("SELECT subject, outcome FROM sends WHERE operation = $1 AND kind = $2")
+                .bind(op.id.as_str())
+                .bind(Write::DeleteUsers.as_str())
+                .fetch_all(&mut **tx)
+                .await?;
+        let mut known = Known { held: held.into_iter().collect(), ..Known::default() };
+        for (user, outcome) in past {
+            known.past.entry(user).or_default().push(outcome);
+        }
+        known.captures = self.newest_captures(tx, op).await?;
+        Ok(known)
+    }
+
+    /// Proves that a send of this user may be made; the number that it gets.
+    fn next_attempt(&self, op: &Operation, user: UserId, known: &mut Known) -> Result<i64, StoreError> {
+        let past = known.past.remove(&user.get()).unwrap_or_default();
         let done = past.iter().flatten().any(|outcome| outcome == SendOutcome::Done.as_str());
-        if held != 1 || done {
+        if !known.held.remove(&user.get()) || done {
             return Err(StoreError::NotApproved);
         }
         let attempt = i64::try_from(past.len()).map_err(|_| StoreError::Corrupt)? + 1;
         if attempt > MAX_SENDS {
             return Err(StoreError::SendsExhausted);
         }
-        self.require_capture(tx, op, user).await?;
+        self.check_capture(op, user, known.captures.remove(&user.get()))?;
+        Ok(attempt)
+    }
+
+    async fn record_one(
+        &self,
+        tx: &mut Tx,
+        op: &Operation,
+        user: UserId,
+        attempt: i64,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO sends (operation, kind, subject, attempt, begun_at) VALUES ($1, $2, $3, $4, $5)",
         )

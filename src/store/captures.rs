@@ -1,5 +1,7 @@
 //! Captures: a user as ZIA gave it, before a change.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use sqlx::FromRow;
 use zeroize::Zeroizing;
@@ -69,7 +71,7 @@ struct Row {
 }
 
 #[derive(FromRow)]
-struct WholeRow {
+pub(super) struct WholeRow {
     #[sqlx(flatten)]
     row: Row,
     body: Vec<u8>,
@@ -182,6 +184,30 @@ impl Store {
         .bind(user.get())
         .fetch_optional(&mut **tx)
         .await?;
+        self.check_capture(op, user, row)
+    }
+
+    /// The newest capture of each user of an operation on several.
+    pub(super) async fn newest_captures(
+        &self,
+        tx: &mut Tx,
+        op: &Operation,
+    ) -> Result<HashMap<i64, WholeRow>, StoreError> {
+        let rows: Vec<WholeRow> =
+            sqlx::query_as("SELECT * FROM captures WHERE operation = $1 ORDER BY ordinal")
+                .bind(op.id.as_str())
+                .fetch_all(&mut **tx)
+                .await?;
+        Ok(rows.into_iter().map(|row| (row.row.user_id, row)).collect())
+    }
+
+    /// Demands that there is a capture of this user and that it opens.
+    pub(super) fn check_capture(
+        &self,
+        op: &Operation,
+        user: UserId,
+        row: Option<WholeRow>,
+    ) -> Result<(), StoreError> {
         let (info, _) = match self.open_row(row.ok_or(StoreError::NotApproved)?) {
             Err(StoreError::Purged { .. }) => return Err(StoreError::NotApproved),
             opened => opened?,

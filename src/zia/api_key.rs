@@ -92,6 +92,19 @@ mod tests {
     }
 
     #[test]
+    fn f34_the_year_2038_is_a_year_like_any_other() {
+        for (millis, expected) in [
+            (2_147_483_647_999, "gehjjjfeflll"),
+            (2_147_483_648_000, "geiaaafegccc"),
+            (4_294_967_296_000, "cjgaaadgkccc"),
+        ] {
+            let sent = key("abcdefghijkl").unwrap().obfuscate(Timestamp::from_millisecond(millis).unwrap());
+            assert_eq!(sent.key.expose_secret(), expected, "{millis}");
+            assert_eq!(sent.timestamp, millis.to_string());
+        }
+    }
+
+    #[test]
     fn f34_a_clock_at_the_epoch_still_gives_some_key() {
         for millis in [0, 1, 99_999, -5] {
             let now = Timestamp::from_millisecond(millis).unwrap();

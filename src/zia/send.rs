@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use reqwest::{Client, Request, Response, redirect::Policy};
+use reqwest::{Certificate, Client, Request, Response, redirect::Policy};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
@@ -87,7 +87,12 @@ const SKEW_SECONDS: u64 = 30;
 
 impl Wire {
     /// Prepares connections to the given places.
-    pub(super) fn new(timeouts: Timeouts, clock: Clock, places: &[&Url]) -> Result<Self, SettingsError> {
+    pub(super) fn new(
+        timeouts: Timeouts,
+        clock: Clock,
+        places: &[&Url],
+        extra_ca: Vec<Certificate>,
+    ) -> Result<Self, SettingsError> {
         // An error says that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -100,7 +105,7 @@ impl Wire {
             .pool_idle_timeout(POOL_IDLE)
             .connect_timeout(timeouts.connect);
         if places.iter().all(|url| url.scheme() == "https") {
-            builder = builder.https_only(true);
+            builder = builder.https_only(true).tls_certs_merge(extra_ca);
         } else if places.iter().all(|url| place::is_loopback(url)) {
             // Nothing leaves the machine, which then need not have any certificates.
             builder = builder.tls_certs_only([]);
@@ -108,7 +113,7 @@ impl Wire {
         let client = builder.build().map_err(|_| {
             SettingsError::new(
                 "SSL_CERT_FILE",
-                "expected root certificates, the system's or those of this file",
+                "expected root certificates: the system's, those of this file, or those of [tenant] extra_ca_file",
             )
         })?;
         let (skew, skew_told) = (AtomicI64::new(i64::MIN), AtomicBool::new(false));

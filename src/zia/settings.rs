@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use reqwest::Certificate;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -88,6 +89,8 @@ pub struct Settings {
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
     pub(super) jitter: Jitter,
+    /// Trusted besides the system's root certificates.
+    pub(super) extra_ca: Vec<Certificate>,
 }
 
 /// What each way to sign in needs.
@@ -188,6 +191,7 @@ impl Settings {
             timeouts: Timeouts::default(),
             limits: Limits::documented(),
             jitter: Arc::new(rand::random::<f64>),
+            extra_ca: Vec::new(),
         }
     }
 
@@ -201,6 +205,18 @@ impl Settings {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Trusts these root certificates too, PEM, such as the one of a proxy that inspects TLS.
+    ///
+    /// # Errors
+    /// The text holds no certificate.
+    pub fn with_extra_ca(self, pem: &str) -> Result<Self, SettingsError> {
+        let extra_ca = Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+        if extra_ca.is_empty() {
+            return Err(SettingsError::new("[tenant] extra_ca_file", "expected certificates in PEM"));
+        }
+        Ok(Self { extra_ca, ..self })
     }
 
     /// Replaces the randomness of the pauses; it must give numbers from 0 to 1.

@@ -3,6 +3,7 @@
 mod activate;
 mod approval;
 mod changed;
+mod clocks;
 mod costs;
 mod deprovision;
 mod find;
@@ -14,6 +15,7 @@ mod provision;
 mod recover;
 mod refused;
 mod restore;
+mod secrecy;
 mod secrets;
 mod several;
 mod store_faults;

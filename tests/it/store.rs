@@ -14,6 +14,7 @@ mod rekey;
 mod secrecy;
 mod sends;
 mod sharing;
+mod tampering;
 mod verify;
 
 use std::sync::{

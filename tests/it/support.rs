@@ -127,6 +127,11 @@ impl Bench {
         self.ahead.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Moves the server's clock alone, forward or back.
+    pub(crate) fn jump(&self, by: SignedDuration) {
+        self.ahead.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     /// Calls that the tenant saw, by endpoint name such as `GET /users`.
     pub(crate) fn calls(&self, endpoint: &str) -> u64 {
         self.tenant.counters().get(endpoint).copied().unwrap_or(0)

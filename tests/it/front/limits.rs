@@ -150,3 +150,16 @@ async fn f39_a_body_that_does_not_come_is_408_after_thirty_seconds() {
     assert_eq!(Answer::parse(&String::from_utf8_lossy(&bytes)).status, 408);
     assert!((30..32).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn f39_a_connection_without_a_call_is_ended_in_a_minute() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let call = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    stream.write_all(call.as_bytes()).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let mut told = Vec::new();
+    let _ = stream.read_to_end(&mut told).await;
+    assert!(told.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&told));
+    assert!((55..65).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}

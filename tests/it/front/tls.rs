@@ -112,3 +112,18 @@ fn another_key() -> String {
     let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).unwrap();
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key))
 }
+
+#[tokio::test(start_paused = true)]
+async fn f39_a_handshake_that_does_not_come_ends_the_connection_in_five_seconds() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let files = Files::new();
+    let bound = bind("127.0.0.1:0", &files.options()).await.unwrap();
+    let address = bound.local_url().replacen("https://", "", 1);
+    let ready = || std::future::ready(Readiness::default());
+    let task = tokio::spawn(bound.serve(Dummy::new(), ready, CancellationToken::new()));
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await;
+    assert!((4..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    task.abort();
+}

@@ -82,6 +82,47 @@ async fn f29_an_activation_that_takes_a_while_is_waited_for() {
     join_all(each).await;
 }
 
+/// A write whose activation the tenant took and does not get through with.
+async fn stuck(fault: Fault) -> (Bench, Report) {
+    let bench = with(fault.times(1)).await;
+    let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::AppliedNotActive, "{report:?}");
+    assert!(report.activation.detail.as_ref().unwrap().contains("goes on watching"), "{report:?}");
+    (bench, report)
+}
+
+#[tokio::test]
+async fn f29_a_stuck_activation_is_watched_on_and_closed_when_it_comes_through() {
+    let stuck_or_queued = [Fault::ActivationSticks { reads: None }, Fault::ActivationQueues { reads: None }];
+    let each = stuck_or_queued.map(|fault| async move {
+        let (bench, report) = stuck(fault).await;
+        bench.tenant.other_admin().activate();
+        let told = async || bench.lifecycle.report(&report.operation_id).await.unwrap();
+        until("done", async || told().await.outcome == Outcome::Done).await;
+        assert_eq!(told().await.activation.state, ActivationState::Active);
+        assert_eq!(bench.calls("POST /status/activate"), 1, "watched, not sent again");
+    });
+    join_all(each).await;
+}
+
+#[tokio::test]
+async fn f29_an_activation_that_is_stuck_for_a_day_is_given_up_and_told_so() {
+    let (bench, report) = stuck(Fault::ActivationQueues { reads: None }).await;
+    bench.pass(Duration::from_secs(24 * 3600 + 60));
+    // The watch ends at its next look; after that the status is read no more.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let read = bench.calls("GET /status");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.calls("GET /status"), read);
+    let told = bench.lifecycle.report(&report.operation_id).await.unwrap();
+    assert_eq!(told.outcome, Outcome::AppliedNotActive);
+    let detail = told.activation.detail.unwrap();
+    assert!(detail.contains("24 hours") && detail.contains("`activate`"), "{detail}");
+    // A person may still ask for it.
+    assert_eq!(activated(&bench, local()).await.outcome, Outcome::Done);
+    assert_eq!(bench.lifecycle.report(&report.operation_id).await.unwrap().outcome, Outcome::Done);
+}
+
 #[tokio::test]
 async fn a_write_whose_activation_is_not_read_back_as_active_is_never_done() {
     let faults = [

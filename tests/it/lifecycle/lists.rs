@@ -118,6 +118,27 @@ async fn f35_a_tenant_of_more_than_one_largest_page_is_searched_whole() {
 }
 
 #[tokio::test]
+async fn f35_a_later_page_that_fails_is_read_again_and_never_taken_for_the_end() {
+    let bench = Bench::with(Plan::of_users(20_500)).await;
+    let far = bench.tenant.users().into_iter().next_back().unwrap();
+    let failing = Fault::ServerError { status: 502, applied: false }.on(Endpoint::ListUsers).after(2);
+    bench.tenant.faults().switch_on(failing.clone().times(1));
+    let found_far = found(&bench, &far.name).await;
+    assert!(found_far.complete && ids(&found_far).contains(&far.id), "{found_far:?}");
+    // For as long as it fails there is no list, and nobody is said to be absent.
+    bench
+        .tenant
+        .faults()
+        .switch_on(Fault::ServerError { status: 502, applied: false }.on(Endpoint::ListUsers));
+    let fresh = FindUser { fresh: true, ..query("nobody@example.com") };
+    let failure = bench.lifecycle.find_user(fresh.clone()).await.unwrap_err();
+    assert_eq!((failure.code, failure.retryable), (Code::Upstream, true), "{failure:?}");
+    bench.tenant.faults().clear();
+    let nobody = bench.lifecycle.find_user(fresh).await.unwrap();
+    assert_eq!((nobody.matched, nobody.complete), (Match::None, true));
+}
+
+#[tokio::test]
 async fn f19_what_is_not_zias_list_is_never_taken_for_an_empty_one() {
     let json = || "application/json".to_owned();
     for fault in [

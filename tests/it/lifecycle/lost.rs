@@ -173,3 +173,15 @@ async fn a_delete_that_does_not_show() {
     assert!(matches!(report.outcome, Outcome::Unknown | Outcome::InProgress), "{report:?}");
     assert_eq!((bench.calls("DELETE /users/{id}"), bench.calls("POST /status/activate")), (1, 0));
 }
+
+#[tokio::test]
+async fn f17_an_answer_to_a_create_that_only_drips_is_settled_by_reading() {
+    let mut plan = Plan::default();
+    plan.timeouts.write_header = std::time::Duration::from_secs(1);
+    plan.timeouts.total = std::time::Duration::from_secs(2);
+    let bench = Bench::with(plan).await;
+    let drip = Fault::SlowDrip { bytes: 1, every_ms: 1_000 };
+    bench.tenant.faults().switch_on(drip.on(Endpoint::CreateUser).times(1));
+    let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    assert_eq!((report.outcome, bench.calls("POST /users")), (Outcome::Done, 1), "{report:?}");
+}

@@ -112,7 +112,7 @@ async fn groups_and_department_are_taken_by_id_too() {
 }
 
 #[tokio::test]
-async fn bad_texts_are_refused_by_field_before_zia_is_asked() {
+async fn f36_b16_b17_bad_texts_are_refused_by_field_before_zia_is_asked() {
     let bench = Bench::new().await;
     let name = |name: &str| ProvisionUser { name: name.into(), ..newcomer(NORA) };
     for (request, field) in [
@@ -128,6 +128,19 @@ async fn bad_texts_are_refused_by_field_before_zia_is_asked() {
     ] {
         let failure = provisioned(&bench, request).await.unwrap_err();
         assert_eq!((failure.code, failure.field.as_deref()), (Code::InvalidArgument, Some(field)));
+    }
+    for (request, named) in [
+        (name("a\0b"), "U+0000"),
+        (name("Eve\u{202E}lyn"), "U+202E"),
+        (name("\u{E0041}dam"), "U+E0041"),
+        (name("a\u{1b}[2Jb"), "U+001B"),
+        (newcomer("no\u{202E}ra@example.com"), "U+202E"),
+        (newcomer("nora\0@example.com"), "U+0000"),
+        (ProvisionUser { comments: Some("x\u{200B}y".into()), ..newcomer(NORA) }, "U+200B"),
+    ] {
+        let failure = provisioned(&bench, request).await.unwrap_err();
+        assert_eq!(failure.code, Code::InvalidArgument);
+        assert!(failure.message.contains(named), "{failure:?}");
     }
     let many = ProvisionUser { groups: (0..1_000).map(|n| n.to_string()).collect(), ..newcomer(NORA) };
     assert_eq!(provisioned(&bench, many).await.unwrap_err().code, Code::LimitExceeded);

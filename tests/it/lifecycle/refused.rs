@@ -171,3 +171,42 @@ async fn the_status_warns_of_maintenance_and_of_a_wrong_clock() {
     bench.tenant.faults().clear();
     assert!(bench.lifecycle.tenant_status(&local()).await.unwrap().warnings.is_empty());
 }
+
+#[tokio::test]
+async fn f44_the_session_is_ended_only_where_that_publishes_nothing() {
+    // Signing out publishes what this session staged.
+    for others in [true, false] {
+        let bench = Bench::new().await;
+        if others {
+            bench.tenant.other_admin().stage_foreign_change();
+        }
+        bench.lifecycle.tenant_status(&local()).await.unwrap();
+        bench.lifecycle.sign_out().await;
+        assert_eq!(bench.calls("DELETE /authenticatedSession"), u64::from(!others));
+    }
+}
+
+#[tokio::test]
+async fn f15_an_approved_delete_waits_for_the_rate_limit_to_pass() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    let limited = |seconds: &str| Fault::TooManyRequests { header: Some(seconds.into()), body: None };
+    bench.tenant.faults().switch_on(limited("1").on(Endpoint::DeleteUser).times(2));
+    assert_eq!(deleted(&bench, &email).await.outcome, Outcome::Done);
+    assert_eq!((bench.calls("DELETE /users/{id}"), bench.tenant.user(id).is_none()), (3, true));
+}
+
+#[tokio::test]
+async fn f15_a_delete_whose_rate_limit_is_used_up_for_long_harms_nobody_and_is_told() {
+    let bench = Bench::new().await;
+    let (id, email) = plain(&bench);
+    let limited = Fault::TooManyRequests { header: Some("1800".into()), body: None };
+    bench.tenant.faults().switch_on(limited.on(Endpoint::DeleteUser));
+    let asked = ask(&bench, &email).await;
+    bench.lifecycle.answer(local(), asked.clone(), yes(&email)).await.unwrap();
+    // Longer than an approval is good for: waiting would be of no use.
+    let failure = bench.lifecycle.wait(&asked, INTERACTIVE).await.unwrap_err();
+    assert_eq!((failure.code, failure.operation_id), (Code::RateLimited, Some(asked)));
+    assert!(failure.retry_at.is_some() && bench.tenant.user(id).is_some());
+    assert_eq!(bench.calls("DELETE /users/{id}"), 1);
+}

@@ -70,7 +70,7 @@ async fn a_change_is_written_read_back_activated_and_told() {
 }
 
 #[tokio::test]
-async fn what_was_not_named_stays_for_every_seeded_user() {
+async fn f26_what_was_not_named_stays_for_every_seeded_user() {
     let bench = Bench::new().await;
     let group = bench.tenant.groups().into_iter().find(|g| g.name == "Operations Osaka").unwrap();
     let users = bench.tenant.users().into_iter();
@@ -117,15 +117,21 @@ async fn a_name_that_looks_encoded_is_repaired_by_a_new_one() {
 }
 
 #[tokio::test]
-async fn fields_that_zia_adds_are_neither_sent_nor_in_the_way() {
+async fn f26_fields_that_zia_adds_are_kept_as_they_came_and_neither_sent_nor_in_the_way() {
     let bench = Bench::new().await;
     let before = somebody(&bench);
     let body = json!({"id": before.id, "name": before.name, "email": before.email, "groups": before.groups,
-                      "department": before.department, "adminUser": false, "riskScore": {"of": [1, 2.5]}});
+                      "department": before.department, "adminUser": false, "riskScore": {"of": [1, 2.5e0]},
+                      "zz": "caf\u{e9} \u{1F680}"});
     // The tenant refuses a body with a field that it does not document.
     bench.tenant.faults().switch_on(answers(&body).on(Endpoint::GetUser).times(2));
-    assert_eq!(updated(&bench, renamed(&before.email, NEW)).await.unwrap().outcome, Outcome::Done);
+    let report = updated(&bench, renamed(&before.email, NEW)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done);
     but_for(&before, &user(&bench, before.id), &["name"]);
+    let capture = report.capture.unwrap().id;
+    let (_, raw) = bench.store.open_capture(&capture).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&raw).into_owned();
+    assert!(text.contains(&body.to_string()), "{text}");
 }
 
 fn answers(body: &Value) -> Fault {
@@ -155,7 +161,7 @@ async fn with_lost_reply(fault: Fault) -> (Bench, SandboxUser, Report) {
 }
 
 #[tokio::test]
-async fn a_lost_reply_to_a_change_that_took_effect_is_done_without_a_second_put() {
+async fn f26_a_lost_reply_to_a_change_that_took_effect_is_done_without_a_second_put() {
     for fault in [
         Fault::ReplyLostAfterApply,
         Fault::ServerError { status: 500, applied: true },
@@ -170,7 +176,7 @@ async fn a_lost_reply_to_a_change_that_took_effect_is_done_without_a_second_put(
 }
 
 #[tokio::test]
-async fn a_lost_reply_to_a_change_without_effect_is_sent_once_more() {
+async fn f26_a_lost_reply_to_a_change_without_effect_is_sent_once_more() {
     for fault in [Fault::ReplyLostBeforeApply, Fault::ServerError { status: 502, applied: false }] {
         let (bench, before, report) = with_lost_reply(fault.clone()).await;
         assert_eq!(report.outcome, Outcome::Done, "{fault:?}: {report:?}");
@@ -180,7 +186,7 @@ async fn a_lost_reply_to_a_change_without_effect_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_and_another_administrators_change_are_a_conflict_with_the_fields() {
+async fn f26_a_lost_reply_and_another_administrators_change_are_a_conflict_with_the_fields() {
     let bench = Bench::new().await;
     let before = somebody(&bench);
     bench.tenant.faults().switch_on(Fault::ReplyLostBeforeApply.on(Endpoint::ReplaceUser).times(1));

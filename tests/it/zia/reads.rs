@@ -270,6 +270,23 @@ async fn f34_a_clock_that_is_off_is_noticed() {
 }
 
 #[tokio::test]
+async fn f34_a_date_in_a_leap_second_or_after_2038_or_no_date_at_all_stops_nothing() {
+    for (date, told) in [
+        ("Sat, 31 Dec 2016 23:59:60 GMT", false),
+        ("Tue, 19 Jan 2038 03:14:08 GMT", true),
+        ("Thu, 31 Dec 9998 23:59:59 GMT", true),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", true),
+        ("yesterday", false),
+    ] {
+        let head = format!("date: {date}\r\n");
+        let tenant = Tenant::signing_in(move |_| reply(200, &head, br#"{"status":"ACTIVE"}"#)).await;
+        let zia = tenant.client();
+        zia.status(soon()).await.unwrap();
+        assert_eq!(zia.clock_ahead_seconds().is_some(), told, "{date}");
+    }
+}
+
+#[tokio::test]
 async fn the_vendors_code_and_request_id_come_with_an_error() {
     let tenant = Tenant::signing_in(|_| {
         reply(403, "x-oneapi-request-id: 5f0a-1\r\n", br#"{"code":"SCOPE_LIMITED","message":"tenant text"}"#)
