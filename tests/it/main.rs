@@ -1,6 +1,8 @@
 //! Integration tests: the sandbox tenant over real HTTP, the rooms against it, the real binary.
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod front;
 #[cfg(test)]
 mod layering;
