@@ -20,5 +20,6 @@ mod life;
 mod oracles;
 mod points;
 mod random;
+mod recovery;
 mod shim;
 mod world;

@@ -17,12 +17,12 @@ pub(super) enum Mode {
     Half = 2,
 }
 
-/// What has to happen before points count.
+/// How far the write of a user has to be before points count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
     None = 0,
-    DeleteSent = 1,
-    DeleteAnswered = 2,
+    Sent = 1,
+    Answered = 2,
 }
 
 /// Where to die: at the `n`-th point of some kinds, from 1.
@@ -44,11 +44,11 @@ impl Strike {
     }
 }
 
-/// Nine 32-bit words in a file that the child maps, in the order of `struct control`.
+/// Seven 32-bit words in a file that the child maps, in the order of `struct control`.
 #[derive(Debug)]
 pub(super) struct Control(File);
 
-const WORDS: usize = 9;
+const WORDS: usize = 7;
 const STRUCK: usize = 6;
 
 impl Control {

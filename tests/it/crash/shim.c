@@ -1,7 +1,7 @@
 /* Loaded into the real binary with LD_PRELOAD: kills it at a chosen system call.
  *
  * Points are SQLite's syncs (one per commit, and one per file made), its page writes, sends on TCP
- * sockets, and lines on stdout. The rig says which one by a file of nine 32-bit words that both map:
+ * sockets, and lines on stdout. The rig says which one by a file of seven 32-bit words that both map:
  * see `control.rs`. Nothing is changed as long as no target is set. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,10 +19,11 @@
 
 enum { SYNC = 1, SEND = 2, ANSWER = 4, PAGE = 8 };
 enum { BEFORE = 0, AFTER = 1, HALF = 2 };
-enum { NO_GATE = 0, DELETE_SENT = 1, DELETE_ANSWERED = 2 };
+enum { WRITE_SENT = 1, WRITE_ANSWERED = 2 };
 
+/* `passed`: how far the write of a user got; points count once that is as far as `gate`. */
 struct control {
-    atomic_uint target, mode, kinds, gate, open, count, struck, seen, haste;
+    atomic_uint target, mode, kinds, gate, passed, count, struck;
 };
 
 static struct control *control;
@@ -49,24 +50,23 @@ static void tell(const char *what, const void *text, size_t size) {
     size_t end = 0;
     while (end < size && end < 64 && ((const char *)text)[end] >= ' ') end++;
     int length = snprintf(line, sizeof line, "%s %.*s\n", what, (int)end, (const char *)text);
-    if (trace >= 0) syscall(SYS_write, trace, line, (size_t)length);
+    if (trace >= 0) syscall(SYS_write, trace, line, (size_t)length < sizeof line ? (size_t)length : sizeof line);
 }
 
 /* Whether this call is the one; `mode` is how to die at it then. */
 static int strikes(unsigned kind, unsigned *mode) {
     if (!control) return 0;
-    atomic_fetch_add(&control->seen, 1);
     unsigned target = atomic_load(&control->target);
     if (!target || !(atomic_load(&control->kinds) & kind)) return 0;
-    if (atomic_load(&control->gate) != NO_GATE && !atomic_load(&control->open)) return 0;
+    if (atomic_load(&control->passed) < atomic_load(&control->gate)) return 0;
     if (atomic_fetch_add(&control->count, 1) + 1 != target) return 0;
     *mode = atomic_load(&control->mode);
     if (*mode == BEFORE) die(kind);
     return 1;
 }
 
-static void pass_gate(unsigned gate) {
-    if (control && atomic_load(&control->gate) == gate) atomic_store(&control->open, 1);
+static void pass(unsigned from, unsigned to) {
+    if (control) atomic_compare_exchange_strong(&control->passed, &from, to);
 }
 
 static int is_tcp(int fd) {
@@ -114,7 +114,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) {
 
 static void sent(const void *bytes, size_t size) {
     tell("send", bytes, size);
-    if (size > 14 && !memcmp(bytes, "DELETE ", 7) && memmem(bytes, size < 64 ? size : 64, "/users/", 7)) pass_gate(DELETE_SENT);
+    if (size > 4 && memcmp(bytes, "GET ", 4) && memmem(bytes, size < 40 ? size : 40, "/users", 6)) pass(0, WRITE_SENT);
 }
 
 ssize_t send(int fd, const void *bytes, size_t size, int flags) {
@@ -149,6 +149,6 @@ ssize_t write(int fd, const void *bytes, size_t size) {
 
 ssize_t recv(int fd, void *bytes, size_t size, int flags) {
     ssize_t done = REAL(recv)(fd, bytes, size, flags);
-    if (done >= 12 && control && !memcmp(bytes, "HTTP/1.1 204", 12)) pass_gate(DELETE_ANSWERED);
+    if (done >= 10 && !memcmp(bytes, "HTTP/1.1 2", 10)) pass(WRITE_SENT, WRITE_ANSWERED);
     return done;
 }

@@ -123,7 +123,7 @@ impl World {
         match flow {
             Flow::Provision => {
                 let email = format!("new.{}@example.com", self.serial);
-                let group = &self.tenant.groups()[0].name;
+                let group = self.tenant.groups()[0].id.to_string();
                 let user = json!({"name": format!("New {}", self.serial), "email": email, "groups": [group]});
                 ("provision_user", user)
             }
