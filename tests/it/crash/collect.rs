@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use zia_mcp::{
-    model::{CaptureId, Clock, Operation},
+    model::{Clock, Operation},
     store::{Settings, Store, Which},
 };
 

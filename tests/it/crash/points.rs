@@ -63,8 +63,9 @@ async fn killed_at(
     world.control.disarm();
     world.trail_is_whole().await;
     let mut next = world.start().await.unwrap();
-    world.rest(&mut next).await.unwrap();
-    world.check(&format!("{asked:?} killed at {strike:?}: {answered:?}")).await;
+    let story = format!("{asked:?} killed at {strike:?}: {answered:?}");
+    world.rest(&mut next, &story).await.unwrap();
+    world.check(&story).await;
     (next, killed)
 }
 

@@ -41,7 +41,7 @@ async fn k8_killed_with_the_answer_read_and_not_stored_the_write_is_settled_by_r
         assert!(status.is_some_and(|s| (200..300).contains(&s)), "{flow:?} {status:?}");
         assert_eq!(op.state, State::Sending, "{flow:?}");
         let mut next = world.start().await.unwrap();
-        world.rest(&mut next).await.unwrap();
+        world.rest(&mut next, "").await.unwrap();
         let facts = world.check(&format!("{flow:?}")).await;
         let op = cut_off(&facts);
         assert_eq!((op.state, facts.calls_of(op).count()), (State::Done, 1), "{flow:?} {op:?}");
@@ -59,7 +59,7 @@ async fn k6_killed_with_the_send_on_record_and_no_byte_sent_it_is_sent_by_the_ne
             let op = cut_off(&facts);
             assert_eq!((op.state, facts.calls_of(op).count()), (State::Sending, 0), "{flow:?}");
             let mut next = world.start().await.unwrap();
-            world.rest(&mut next).await.unwrap();
+            world.rest(&mut next, "").await.unwrap();
             let facts = world.check(&format!("{flow:?}")).await;
             let op = cut_off(&facts);
             assert_eq!((op.state, facts.calls_of(op).count()), (State::Done, 1), "{flow:?} {op:?}");
@@ -104,7 +104,7 @@ async fn nested_kills(flow: Flow, mode: Mode) -> u32 {
     for n in 1.. {
         world.control.arm(Strike::at(n, SYNC | SEND | ANSWER, mode));
         if let Some(mut life) = world.start().await {
-            let rested = world.rest(&mut life).await.is_some();
+            let rested = world.rest(&mut life, "").await.is_some();
             life.kill().await;
             if rested && world.control.struck().is_none() {
                 let facts = world.check(&format!("{flow:?} {mode:?}")).await;
