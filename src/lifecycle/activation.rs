@@ -16,7 +16,7 @@ use super::{
     report::{Activation, ActivationState},
 };
 use crate::{
-    model::{Action, Operation, OperationId, State, Write},
+    model::{Operation, OperationId, State, Write},
     store::{SendOutcome, StoreError, Which},
     zia::{ActivationStatus, Deadline},
 };
@@ -214,11 +214,11 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Operations whose write waits for an activation that nobody is about to send.
+    /// Operations that wait for an activation which nobody is about to send, earlier activations too.
     async fn waiting_but_not_sent(&self, but: &OperationId) -> Result<Vec<Operation>, Failure> {
         let mut waiting = self.store.operations(Some(self.tenant()), Which::Unactivated, 1_000).await?;
         // Others are closed by their own task, which holds or waits for the turn.
-        waiting.retain(|o| o.state == State::NotActive && o.action != Action::Activate && o.id != *but);
+        waiting.retain(|o| o.state == State::NotActive && o.id != *but);
         Ok(waiting)
     }
 
