@@ -203,10 +203,11 @@ impl World {
         let facts = self.facts().await;
         let broken = oracles::broken(&facts);
         if !broken.is_empty() {
-            let operations: Vec<_> = facts.operations.iter().take(4).collect();
-            let calls: Vec<Value> = facts.journal.iter().rev().take(25).rev().map(|e| json!(e)).collect();
+            let named = |id: &str| broken.iter().any(|what| what.contains(id));
+            let operations: Vec<_> = facts.operations.iter().filter(|op| named(&op.id)).collect();
+            let calls: Vec<Value> = facts.journal.iter().rev().take(40).rev().map(|e| json!(e)).collect();
             let calls: Vec<_> = calls.iter().map(Value::to_string).collect();
-            panic!("{when}\n{broken:#?}\n{operations:#?}\n{}\n{}", calls.join("\n"), self.log());
+            panic!("{when}\n{broken:#?}\n{operations:?}\n{}\n{}", calls.join("\n"), self.log());
         }
         facts
     }
