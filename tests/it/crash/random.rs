@@ -189,11 +189,11 @@ async fn cut_short(
 ) {
     let mut longest = LONGEST;
     if rng.random_bool(0.6) {
-        let strike = some_strike(rng, 25);
+        let strike = some_strike(rng, 20);
         *story += &format!("\n{strike:?}");
         world.control.arm(strike);
     } else {
-        longest = Duration::from_millis(rng.random_range(0..2_000));
+        longest = Duration::from_millis(rng.random_range(0..1_200));
         *story += &format!("\nafter {longest:?}");
     }
     let answered = timeout(longest, life.calls(asked)).await;

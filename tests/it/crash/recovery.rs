@@ -80,7 +80,7 @@ async fn write_in(flow: Flow) -> u32 {
     let lines: Vec<_> = trace.lines().collect();
     let writes =
         |line: &&str| line.starts_with("send ") && line.contains("/users") && !line.contains(" GET ");
-    let at = lines.iter().position(|line| writes(&line)).unwrap();
+    let at = lines.iter().position(writes).unwrap();
     assert_eq!(lines[at - 1], "sync store.db-wal", "I1, I2: {trace}");
     let before = lines[..at].iter().filter(|line| line.starts_with("send ")).count();
     u32::try_from(before).unwrap() + 1
