@@ -1,9 +1,9 @@
 //! Killed at random: any flow, any trouble, any instant or point, and again in the recovery (K13).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 use zia_mcp::sandbox::{Endpoint, Fault};
 
 use super::{
@@ -41,17 +41,13 @@ async fn kill_a_share() {
     }
     let wanted = asked_for("ZIA_TEST_KILLS").unwrap_or(KILLS).div_ceil(SHARES);
     let first: u64 = rand::random_range(0..u64::MAX / 2);
-    let places = Arc::new(Semaphore::new(WORLDS));
-    let mut worlds = JoinSet::new();
-    for seed in first..first + wanted.div_ceil(ROUNDS) {
-        let places = places.clone();
-        worlds.spawn(async move {
-            let _place = places.acquire_owned().await.unwrap();
-            world(seed).await
-        });
-    }
-    let mut tally = Tally::default();
-    while let Some(one) = worlds.join_next().await {
+    let (mut seeds, mut worlds, mut tally) = (first.., JoinSet::new(), Tally::default());
+    loop {
+        let expected = |under_way: usize| ROUNDS * u64::try_from(under_way).unwrap();
+        while worlds.len() < WORLDS && tally.kills + expected(worlds.len()) < wanted {
+            worlds.spawn(world(seeds.next().unwrap()));
+        }
+        let Some(one) = worlds.join_next().await else { break };
         tally.add(&one.unwrap());
     }
     println!("seeds {first} and on: {tally:?}");
