@@ -16,7 +16,7 @@ use super::{
     report::{Activation, ActivationState},
 };
 use crate::{
-    model::{Action, Operation, OperationId, State, Write},
+    model::{Operation, OperationId, State, Write},
     store::{SendOutcome, StoreError, Which},
     zia::{ActivationStatus, Deadline},
 };
@@ -50,6 +50,8 @@ pub(crate) struct Activator {
 struct Ended {
     activation: Activation,
     by: OperationId,
+    /// Other operations whose write was waiting before it was sent: it covers them too (I5).
+    others: Vec<Operation>,
 }
 
 impl Activator {
@@ -161,6 +163,8 @@ impl Lifecycle {
         operation: Operation,
         details: Details,
     ) -> Result<(Operation, Ended), Failure> {
+        // Listed first: what is written from now on is not covered, even if it waits at the end.
+        let others = self.waiting_but_not_sent(&operation.id).await?;
         let audit = entry("send.intended", []);
         let begun = self.store.begin_send(&operation, Write::Activate, details.to_value(), audit).await;
         let by = operation.id.clone();
@@ -168,7 +172,7 @@ impl Lifecycle {
             Err(StoreError::SendsExhausted) => {
                 let often = "activated as often as one operation may, and not confirmed; call `activate`";
                 let activation = Activation::with(ActivationState::Failed, often);
-                return Ok((operation, Ended { activation, by }));
+                return Ok((operation, Ended { activation, by, others: Vec::new() }));
             }
             other => other?,
         };
@@ -185,7 +189,7 @@ impl Lifecycle {
                 if not_done { refused(error) } else { unless_refused(self.watch(PROMPT).await, error) }
             }
         };
-        Ok((sent, Ended { activation: ended, by }))
+        Ok((sent, Ended { activation: ended, by, others }))
     }
 
     async fn end_activation(
@@ -201,7 +205,7 @@ impl Lifecycle {
         let audit = |event| entry(event, [("activation_of", ended.by.as_str().into())]);
         if state == ActivationState::Active {
             // The others first: who reads this one as done may look at them next.
-            let others = self.finish_all(&ended.by).await;
+            let others = self.finish_all(ended.others, &ended.by).await;
             self.step_with(operation, State::Done, &details, audit("activation.active")).await?;
             return others;
         }
@@ -210,13 +214,18 @@ impl Lifecycle {
         Ok(())
     }
 
+    /// Operations that wait for an activation which nobody is about to send, earlier activations too.
+    async fn waiting_but_not_sent(&self, but: &OperationId) -> Result<Vec<Operation>, Failure> {
+        let mut waiting = self.store.operations(Some(self.tenant()), Which::Unactivated, 1_000).await?;
+        // Others are closed by their own task, which holds or waits for the turn.
+        waiting.retain(|o| o.state == State::NotActive && o.id != *but);
+        Ok(waiting)
+    }
+
     /// Closes what an activation of ours, read back as `ACTIVE`, has published too.
-    async fn finish_all(&self, by: &OperationId) -> Result<(), Failure> {
-        for operation in self.store.operations(Some(self.tenant()), Which::Unactivated, 1_000).await? {
-            // Others are closed by their own task, which holds or waits for the turn.
-            if operation.state == State::NotActive && operation.action != Action::Activate {
-                self.finish(&operation, by).await?;
-            }
+    async fn finish_all(&self, published: Vec<Operation>, by: &OperationId) -> Result<(), Failure> {
+        for operation in published {
+            self.finish(&operation, by).await?;
         }
         Ok(())
     }

@@ -1,5 +1,9 @@
 //! Integration tests: the sandbox tenant over real HTTP, the rooms against it, the real binary.
 
+// By way of LD_PRELOAD.
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod crash;
 #[cfg(test)]
 mod front;
 #[cfg(test)]

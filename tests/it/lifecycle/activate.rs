@@ -172,6 +172,39 @@ async fn an_activation_by_somebody_else_closes_ours_only_when_it_is_read() {
 }
 
 #[tokio::test]
+async fn an_activation_that_failed_is_closed_by_the_next_one() {
+    let bench = with(Fault::ActivationFails { status: 400 }.times(1)).await;
+    bench.tenant.other_admin().stage_foreign_change();
+    let failed = bench.lifecycle.activate(local()).await.unwrap().operation;
+    let report = answer(&bench, &failed, yes("activate")).await.unwrap();
+    assert_eq!(report.outcome, Outcome::AppliedNotActive, "{report:?}");
+    let again = bench.lifecycle.activate(local()).await.unwrap().operation;
+    assert_eq!(answer(&bench, &again, yes("activate")).await.unwrap().outcome, Outcome::Done);
+    assert_eq!(bench.lifecycle.report(&failed).await.unwrap().outcome, Outcome::Done);
+    let status = bench.lifecycle.tenant_status(&local()).await.unwrap();
+    assert!(status.unactivated_operations.is_empty(), "{status:?}");
+}
+
+#[tokio::test]
+async fn i5_an_activation_closes_only_what_was_written_before_it_was_sent() {
+    let bench = with(Fault::Delay { ms: 1_000 }.on(Endpoint::Activate).times(1)).await;
+    bench.tenant.other_admin().stage_foreign_change();
+    let before = provisioned(&bench, newcomer("early@example.com")).await.unwrap();
+    let begun = bench.lifecycle.activate(local()).await.unwrap();
+    let publishing = answer(&bench, &begun.operation, yes("activate"));
+    let meanwhile = async {
+        bench.tenant.arrived(Endpoint::Activate, 1).await;
+        provisioned(&bench, newcomer(NORA)).await.unwrap()
+    };
+    let (published, meanwhile) = tokio::join!(publishing, meanwhile);
+    assert_eq!(published.unwrap().outcome, Outcome::Done);
+    for (begun, outcome) in [(before, Outcome::Done), (meanwhile, Outcome::AppliedNotActive)] {
+        assert_eq!(bench.lifecycle.report(&begun.operation_id).await.unwrap().outcome, outcome);
+    }
+    assert_eq!(activated(&bench, local()).await.outcome, Outcome::Done);
+}
+
+#[tokio::test]
 async fn a_running_activation_of_somebody_else_is_joined_and_not_repeated() {
     let bench = with(Fault::ActivationSticks { reads: Some(5) }.times(1)).await;
     let other = bench.elsewhere(Plan::default()).await;
