@@ -120,7 +120,7 @@ async fn f39_a_handshake_that_does_not_come_ends_the_connection_in_five_seconds(
     let bound = bind("127.0.0.1:0", &files.options()).await.unwrap();
     let address = bound.local_url().replacen("https://", "", 1);
     let ready = || std::future::ready(Readiness::default());
-    let task = tokio::spawn(bound.serve(Dummy::new(), ready, CancellationToken::new()));
+    let task = tokio::spawn(bound.serve(Dummy::new(), ready, None, CancellationToken::new()));
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let start = tokio::time::Instant::now();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await;
