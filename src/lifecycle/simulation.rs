@@ -28,6 +28,9 @@ const TROUBLE: u64 = 120;
 /// The moments that it then has for that.
 const QUIET: u64 = 600;
 
+/// How long a server may stand still: longer than its lease.
+const STILL: u64 = 50;
+
 /// The whole of one run.
 struct Run {
     rng: StdRng,
@@ -35,6 +38,8 @@ struct Run {
     record: Record,
     /// The newest server last; the others stand still and may wake up.
     servers: Vec<Server>,
+    /// Until when the newest one stands still.
+    still_until: u64,
 }
 
 impl Run {
@@ -42,7 +47,7 @@ impl Run {
         let mut rng = StdRng::seed_from_u64(seed);
         let wish = [Wish::Create, Wish::Replace, Wish::Delete][rng.random_range(0..3)];
         let (world, record) = (World::new(wish), Record::approved(wish));
-        Self { rng, world, record, servers: Vec::new() }
+        Self { rng, world, record, servers: Vec::new(), still_until: 0 }
     }
 
     /// Lets one thing happen.
@@ -57,6 +62,9 @@ impl Run {
         // One that stood still goes on from where it was, however late.
         let at =
             if trouble && self.rng.random_bool(0.2) { self.rng.random_range(0..=newest) } else { newest };
+        if trouble && at == newest && self.world.now < self.still_until {
+            return;
+        }
         if let Some(server) = self.servers.get_mut(at) {
             server.step(&mut self.record, &mut self.world, &mut self.rng, trouble);
         }
@@ -70,17 +78,24 @@ impl Run {
         match self.rng.random_range(0..100) {
             // Killed: nothing of it is left.
             0..=5 => drop(self.servers.pop()),
-            // Stands still for so long that another one takes over.
-            6..=9 if self.servers.len() < 3 => self.start(),
-            10..=12 => self.world.another_administrator_writes(&mut self.rng),
-            13..=14 => self.world.publish(),
+            // Stands still, perhaps for so long that another one takes over.
+            6..=9 => self.still_until = self.world.now + STILL,
+            10..=29 if self.servers.len() < 3 && self.newest_has_lapsed() => self.start(),
+            30..=32 => self.world.another_administrator_writes(&mut self.rng),
+            33..=34 => self.world.publish(),
             _ => {}
         }
+    }
+
+    /// Whether nobody living holds the operation: the store gives it to another one only then.
+    fn newest_has_lapsed(&self) -> bool {
+        self.servers.last().is_some_and(|server| server.has_lapsed(&self.world))
     }
 
     /// A server starts and claims the operation, whose former owner is dead or lapsed.
     fn start(&mut self) {
         if self.record.is_under_way() {
+            self.still_until = 0;
             self.servers.push(Server::claiming(&mut self.record, &self.world));
         }
     }

@@ -128,6 +128,10 @@ impl Server {
         self.at == At::Over
     }
 
+    pub(super) fn has_lapsed(&self, world: &World) -> bool {
+        world.now > self.lease_until
+    }
+
     /// Does one thing; between any two, it may be killed or stand still.
     pub(super) fn step(&mut self, record: &mut Record, world: &mut World, rng: &mut StdRng, trouble: bool) {
         self.at = match self.at {
