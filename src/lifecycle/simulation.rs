@@ -119,7 +119,7 @@ fn run(seed: u64) {
 /// A seed to try alone, as a failing run printed it.
 #[allow(clippy::disallowed_methods)] // tests have no settings
 fn asked_for() -> Option<u64> {
-    std::env::var("ZIA_TEST_SEED").ok()?.parse().ok()
+    std::env::var("TEST_SEED").ok()?.parse().ok()
 }
 
 #[test]

@@ -231,7 +231,10 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         // counting it as open: such a connection is not used again.
         .after_release(|connection, _| {
             Box::pin(async move {
-                connection.ping().await?;
+                if connection.is_in_transaction() {
+                    // Lets a rollback that is on its way end.
+                    connection.ping().await?;
+                }
                 Ok(!connection.is_in_transaction())
             })
         })

@@ -9,8 +9,8 @@
 //! Each run kills at random 200 times. More, and one run again:
 //!
 //! ```text
-//! ZIA_TEST_KILLS=5000 cargo nextest run --locked --profile crash crash::random
-//! ZIA_TEST_SEED=42 cargo nextest run --locked --profile crash --no-capture crash::random
+//! TEST_KILLS=5000 cargo nextest run --locked --profile crash crash::random
+//! TEST_SEED=42 cargo nextest run --locked --profile crash --no-capture crash::random
 //! ```
 
 mod collect;

@@ -35,11 +35,11 @@ fn asked_for(name: &str) -> Option<u64> {
 
 /// Kills a share of all, in worlds of new seeds; or in the world of the seed that is asked for.
 async fn kill_a_share() {
-    if let Some(seed) = asked_for("ZIA_TEST_SEED") {
+    if let Some(seed) = asked_for("TEST_SEED") {
         println!("seed {seed}: {:?}", world(seed).await);
         return;
     }
-    let wanted = asked_for("ZIA_TEST_KILLS").unwrap_or(KILLS).div_ceil(SHARES);
+    let wanted = asked_for("TEST_KILLS").unwrap_or(KILLS).div_ceil(SHARES);
     let first: u64 = rand::random_range(0..u64::MAX / 2);
     let (mut seeds, mut worlds, mut tally) = (first.., JoinSet::new(), Tally::default());
     loop {
@@ -81,7 +81,7 @@ async fn world(seed: u64) -> Tally {
     let mut life = world.start().await.unwrap();
     for round in 0..ROUNDS {
         let asked = asked(&mut world, &mut life, &mut rng).await;
-        let mut story = format!("ZIA_TEST_SEED={seed}, round {round}: {asked:?}");
+        let mut story = format!("TEST_SEED={seed}, round {round}: {asked:?}");
         make_trouble(&mut world, &asked, &mut rng, &mut story);
         let beside = if rng.random_bool(0.2) { world.start().await } else { None };
         cut_short(&world, life, &asked, &mut rng, &mut tally, &mut story).await;
