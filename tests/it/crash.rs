@@ -21,5 +21,6 @@ mod oracles;
 mod points;
 mod random;
 mod recovery;
+mod several;
 mod shim;
 mod world;

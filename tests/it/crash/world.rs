@@ -147,10 +147,15 @@ impl World {
 
     /// Somebody whom the API may change, and whom ZIA takes back.
     fn plain(&self, rng: &mut StdRng) -> SandboxUser {
+        self.several(1, rng).remove(0)
+    }
+
+    /// So many of those.
+    pub(super) fn several(&self, count: usize, rng: &mut StdRng) -> Vec<SandboxUser> {
         let plain = |u: &SandboxUser| !u.admin_user && !u.non_editable && u.email.is_ascii();
         let usual = |u: &SandboxUser| u.email.ends_with("@example.com") && !u.groups.is_empty();
         let mut users: Vec<_> = self.tenant.users().into_iter().filter(|u| plain(u) && usual(u)).collect();
-        users.swap_remove(rng.random_range(0..users.len()))
+        (0..count).map(|_| users.swap_remove(rng.random_range(0..users.len()))).collect()
     }
 
     /// Waits until nothing is under way; what is not active then is activated. `None` if killed.
