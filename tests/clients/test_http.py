@@ -85,7 +85,13 @@ def test_health_is_open_and_tells_nothing(table, path):
     assert len(answer.content) < 500 and "example.com" not in answer.text
 
 
-@pytest.mark.parametrize("path", ("/", "/metrics", "/console", "/mcp/", "/MCP", "//mcp", "/mcp/x", "/.well-known/x", "/healthz/../mcp"))
+def test_the_approvers_page_asks_who_it_is_and_tells_nothing(table):
+    for answer in (httpx2.get(f"{table.url}/console"), httpx2.get(f"{table.url}/console/op_{'0' * 32}")):
+        assert answer.status_code == 200 and "example.com" not in answer.text, answer.text
+    assert httpx2.post(f"{table.url}/console").status_code == 405
+
+
+@pytest.mark.parametrize("path", ("/", "/metrics", "/console/../mcp", "/mcp/", "/MCP", "//mcp", "/mcp/x", "/.well-known/x", "/healthz/../mcp"))
 @pytest.mark.parametrize("method", ("GET", "POST"))
 def test_nothing_else_is_open_without_the_token(table, method, path):
     answer = httpx2.request(method, table.url + path, headers=BOTH, content=json.dumps(initialize()) if method == "POST" else None)
