@@ -155,8 +155,8 @@ impl Store {
     /// Checks an approver's one-time code, which is used up if it is right.
     ///
     /// Each code counts once, and none that is older than one accepted before. Five wrong ones in a
-    /// row lock the approver for 15 minutes. What is refused is on record, for the operation if there
-    /// is one.
+    /// row lock the approver for 15 minutes. A wrong one of an approver is on record, for the operation
+    /// if there is one.
     ///
     /// # Errors
     /// `AuditUnavailable`; `Corrupt`; `Unavailable`. The code counts as used or wrong then, or not.
@@ -180,10 +180,9 @@ impl Store {
             if let Some(row) = &row {
                 note(&mut tx, row, &proof, now).await?;
             }
-            if !matches!(proof.0, Proof::Right(_)) {
-                let locked = matches!(proof.0, Proof::Locked(_));
-                let entry = AuditEntry::new("approval.code_refused").with("locked", locked);
-                let entry = entry.with("approver", key.as_str());
+            // Nobody who is no approver fills the trail: five of these lock, and then there are no more.
+            if row.is_some() && proof.0 == Proof::Wrong {
+                let entry = AuditEntry::new("approval.code_refused").with("approver", key.as_str());
                 let tenant = operation.map_or(NO_TENANT, |o| o.tenant.as_str());
                 let subject = Subject { tenant, operation: operation.map(|o| &o.id), actor: None };
                 self.append(&mut tx, subject, entry).await?;
