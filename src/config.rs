@@ -4,6 +4,7 @@
 //! file. Everything wrong is collected and told at once: which setting, what was expected, where it
 //! was looked for, and never its value.
 
+mod callers;
 mod env;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+pub use callers::CallerRule;
 pub use env::Env;
 pub use error::ConfigError;
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};

@@ -150,6 +150,11 @@ impl Lifecycle {
             return self.step(&operation, State::Expired, &details, "operation.expired").await.map(drop);
         }
         let details = Details::of(&operation);
+        if operation.state == State::Approved
+            && let Err(failure) = self.check_standing(&operation, &details).await
+        {
+            return self.fail(&operation, details, failure).await.map(drop);
+        }
         let _turn = self.shared.activator.turn.lock().await;
         let upto = self.shared.activator.staged.load(Ordering::SeqCst);
         let (sent, ended) = self.send_activation(operation, details.clone()).await?;

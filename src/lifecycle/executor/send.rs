@@ -40,6 +40,9 @@ impl Lifecycle {
             if let Err(failure) = self.check_approval(&operation, &details).await {
                 return self.fail(&operation, details, failure).await;
             }
+            if let Err(failure) = self.check_standing(&operation, &details).await {
+                return self.fail(&operation, details, failure).await;
+            }
             if let Err(failure) = self.before_write(&mut details).await {
                 return self.fail(&operation, details, failure).await;
             }
