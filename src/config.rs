@@ -4,6 +4,7 @@
 //! file. Everything wrong is collected and told at once: which setting, what was expected, where it
 //! was looked for, and never its value.
 
+mod callers;
 mod env;
 mod error;
 mod file;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub use callers::CallerRule;
 pub use env::Env;
 pub use error::ConfigError;
 pub use http::Http;

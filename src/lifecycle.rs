@@ -14,6 +14,7 @@ mod cursor;
 mod decide;
 mod deprovision;
 mod details;
+mod enrolled;
 mod executor;
 mod export;
 mod failure;
@@ -62,7 +63,7 @@ pub use export::Exportable;
 pub use failure::{Candidate, Code, Failure};
 pub use find::{FindUser, FoundUsers, ListNames, Match, NamesFound, Source};
 pub use pace::Pace;
-pub use policy::{Policy, Tier};
+pub use policy::{CallerRule, Policy, Tier};
 pub use provision::ProvisionUser;
 pub use records::{CaptureShown, Records};
 pub use report::{

@@ -51,14 +51,14 @@ pub(crate) fn run(address: &str, connections: usize, each: u64, load: &Load) -> 
 }
 
 /// One connection, with its session where the generation has them.
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     head: String,
     answer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: &str, load: &Load) -> Self {
+    pub(crate) async fn open(address: &str, load: &Load) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
         let mut own = Self { stream, head: head(address), answer: Vec::new() };
@@ -111,14 +111,28 @@ impl Connection {
         self.exchange(request.as_bytes()).await;
     }
 
+    /// Posts a call; whether it was answered, rather than shed.
+    pub(crate) async fn attempt(&mut self, body: &str) -> bool {
+        let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
+        self.round_trip(request.as_bytes()).await;
+        let answered = self.answer.starts_with(b"HTTP/1.1 200");
+        let shed = [429, 503].iter().any(|s| self.answer.starts_with(format!("HTTP/1.1 {s}").as_bytes()));
+        assert!(answered || shed, "{}", self.text());
+        answered
+    }
+
     async fn exchange(&mut self, request: &[u8]) {
+        self.round_trip(request).await;
+        assert!(self.answer.starts_with(b"HTTP/1.1 20"), "{}", self.text());
+    }
+
+    async fn round_trip(&mut self, request: &[u8]) {
         self.stream.write_all(request).await.expect("the server reads");
         self.answer.clear();
         while !is_whole(&self.answer) {
             let read = self.stream.read_buf(&mut self.answer).await.expect("the server writes");
             assert!(read > 0, "the server closed the connection: {}", self.text());
         }
-        assert!(self.answer.starts_with(b"HTTP/1.1 20"), "{}", self.text());
     }
 
     fn text(&self) -> String {
@@ -126,7 +140,7 @@ impl Connection {
     }
 }
 
-fn head(address: &str) -> String {
+pub(crate) fn head(address: &str) -> String {
     format!(
         "POST /mcp HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\
          Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"

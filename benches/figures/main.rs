@@ -16,6 +16,7 @@ mod audit;
 mod calls;
 mod http;
 mod lists;
+mod load;
 mod memory;
 mod messages;
 mod operations;
@@ -29,11 +30,12 @@ mod table;
 /// A table: its name, and what prints it.
 type Table = (&'static str, fn());
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     ("startup", startup::print),
     ("memory", memory::print),
     ("calls", calls::print),
     ("lists", lists::print),
+    ("load", load::print),
     ("operations", operations::print),
     ("recovery", recovery::print),
     ("audit", audit::print),

@@ -284,6 +284,12 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
         deprovision_several: tier(raises.deprovision_users).unwrap_or(default.deprovision_several),
         publish_others: tier(raises.publish_others).unwrap_or(default.publish_others),
         protected: config.policy.protected.clone(),
+        protected_groups: config.policy.protected_groups.clone(),
+        protected_departments: config.policy.protected_departments.clone(),
+        callers: config.policy.callers.iter().map(caller_rule).collect(),
+        same_person: config.approval.same_person.clone(),
+        two_person_threshold: config.policy.two_person_threshold,
+        max_users_per_operation: config.policy.max_users_per_operation,
         max_open: config.policy.max_open,
         max_deletes_per_day: config.policy.max_deletes_per_day,
     };
@@ -294,6 +300,13 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
     };
     let (ask, expires) = (config.approval.ask, config.approval.expires);
     lifecycle::Settings { policy, authority, ask, expires, read_only, ..lifecycle::Settings::default() }
+}
+
+fn caller_rule(rule: &config::CallerRule) -> lifecycle::CallerRule {
+    let config::CallerRule { caller, departments, groups, tools } = rule.clone();
+    // Names of tools are checked when they are read.
+    let tools = tools.map(|all| all.iter().filter_map(|tool| tool.parse().ok()).collect());
+    lifecycle::CallerRule { caller, departments, groups, tools }
 }
 
 fn tier(raise: Option<Approval>) -> Option<Tier> {

@@ -24,7 +24,19 @@ const SCHEMA: [(&str, &[&str]); 7] = [
             "vanity_domain",
         ],
     ),
-    ("policy", &["max_deletes_per_day", "max_open", "protected"]),
+    (
+        "policy",
+        &[
+            "callers",
+            "max_deletes_per_day",
+            "max_open",
+            "max_users_per_operation",
+            "protected",
+            "protected_departments",
+            "protected_groups",
+            "two_person_threshold",
+        ],
+    ),
     (
         "approval",
         &[
@@ -35,6 +47,7 @@ const SCHEMA: [(&str, &[&str]); 7] = [
             "provision_user",
             "publish_others",
             "restore_user",
+            "same_person",
             "update_user",
         ],
     ),
@@ -148,7 +161,7 @@ fn advice(section: &str, key: &str, keys: &[&str]) -> String {
 }
 
 /// A name of the file, fit for one line of a message.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().take(60).flat_map(char::escape_default).collect()
 }
 

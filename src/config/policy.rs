@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::{
+    callers::{self, CallerRule},
+    reader::Reader,
+};
 
 /// Who decides on an action, from weakest to strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +30,8 @@ pub struct ApprovalSettings {
     pub expires: Duration,
     /// Actions that need more than by default.
     pub raises: Raises,
+    /// Names of callers and approvers that are one person's, list by list.
+    pub same_person: Vec<Vec<String>>,
 }
 
 /// The least approval that an action needs; `None` leaves its default.
@@ -58,6 +63,16 @@ pub struct Policy {
     pub max_deletes_per_day: u32,
     /// Address patterns of users that are never touched; `*` stands for any text.
     pub protected: Vec<String>,
+    /// Groups, by name or id, whose members are never touched.
+    pub protected_groups: Vec<String>,
+    /// Departments, by name or id, of which the same is true.
+    pub protected_departments: Vec<String>,
+    /// What single callers may touch.
+    pub callers: Vec<CallerRule>,
+    /// Users of one operation above which two people decide; 1 to 500.
+    pub two_person_threshold: Option<u32>,
+    /// Users that one operation deletes at most; 1 to 500.
+    pub max_users_per_operation: u32,
 }
 
 /// `[provision] initial_password`.
@@ -71,10 +86,12 @@ pub enum InitialPassword {
 pub(super) fn approval(reader: &mut Reader<'_>) -> ApprovalSettings {
     let ask = reader.number(("approval", "ask_seconds"), 1..=600, 55);
     let expires = reader.number(("approval", "expires_minutes"), 1..=1440, 15);
+    let same_person = callers::same_person(reader);
     let mut raise = |action, default| raise(reader, action, default);
     ApprovalSettings {
         ask: Duration::from_secs(ask.into()),
         expires: Duration::from_secs(60 * u64::from(expires)),
+        same_person,
         raises: Raises {
             provision_user: raise("provision_user", Approval::Client),
             update_user: raise("update_user", Approval::Client),
@@ -97,6 +114,11 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
         max_open: reader.number(("policy", "max_open"), 1..=20, 20),
         max_deletes_per_day: reader.number(("policy", "max_deletes_per_day"), 1..=100_000, 500),
         protected: reader.texts("policy", "protected"),
+        protected_groups: reader.texts("policy", "protected_groups"),
+        protected_departments: reader.texts("policy", "protected_departments"),
+        callers: callers::callers(reader),
+        two_person_threshold: reader.number_if_set(("policy", "two_person_threshold"), 1..=500),
+        max_users_per_operation: reader.number(("policy", "max_users_per_operation"), 1..=500, 500),
     }
 }
 

@@ -183,13 +183,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn texts(&mut self, section: &'static str, key: &'static str) -> Vec<String> {
         let Some(value) = self.file.get(section, key) else { return Vec::new() };
-        let texts: Option<Vec<_>> = value.as_array().and_then(|items| {
-            items
-                .iter()
-                .map(|item| item.as_str().filter(|t| !t.trim().is_empty()).map(str::to_owned))
-                .collect()
-        });
-        texts.unwrap_or_else(|| {
+        texts_of(value).unwrap_or_else(|| {
             self.wrong((section, key), "a list of texts that are not empty");
             Vec::new()
         })
@@ -237,6 +231,12 @@ impl<'a> Reader<'a> {
     pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
         if self.problems.is_empty() { Ok(value) } else { Err(ConfigError::new(self.problems)) }
     }
+}
+
+/// A list of texts that are not empty, if a value is one.
+pub(super) fn texts_of(value: &Value) -> Option<Vec<String>> {
+    let texts = value.as_array()?.iter();
+    texts.map(|item| item.as_str().filter(|t| !t.trim().is_empty()).map(str::to_owned)).collect()
 }
 
 fn url_fault(text: &str) -> Option<&'static str> {

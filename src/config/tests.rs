@@ -177,6 +177,63 @@ fn the_file_sets_approval_policy_and_http() {
 }
 
 #[test]
+fn rules_for_callers_protected_names_and_linked_names_are_read() {
+    let config = load_file(
+        r#"
+        [approval]
+        same_person = [["jane", "local", "jane-bot"], ["olga", "olga@corp.example"]]
+        [policy]
+        protected_groups = ["Break-Glass", "24326802"]
+        protected_departments = ["Board"]
+        two_person_threshold = 5
+        max_users_per_operation = 50
+        [[policy.callers]]
+        caller = "helpdesk"
+        departments = ["Sales"]
+        groups = []
+        tools = ["provision_user", "deprovision_user"]
+        [[policy.callers]]
+        caller = "*"
+        departments = []
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.approval.same_person[0], ["jane", "local", "jane-bot"]);
+    let policy = config.policy;
+    assert_eq!(policy.protected_groups.len() + policy.protected_departments.len(), 3);
+    assert_eq!((policy.two_person_threshold, policy.max_users_per_operation), (Some(5), 50));
+    let [helpdesk, others] = policy.callers.as_slice() else { panic!("{:?}", policy.callers) };
+    assert_eq!((helpdesk.caller.as_str(), helpdesk.groups.as_deref()), ("helpdesk", Some(&[][..])));
+    assert_eq!(helpdesk.tools.as_ref().map(Vec::len), Some(2));
+    assert_eq!((others.departments.as_deref(), &others.groups), (Some(&[][..]), &None));
+}
+
+#[test]
+fn rules_of_another_shape_are_refused_by_name() {
+    for (toml, expected) in [
+        ("[policy.callers]\ncaller = 'canary'", "[[policy.callers]]"),
+        ("[policy]\ncallers = 'canary'", "[[policy.callers]]"),
+        ("[[policy.callers]]\ndepartments = []", "caller: expected"),
+        ("[[policy.callers]]\ncaller = ' '", "caller: expected"),
+        (
+            "[[policy.callers]]\ncaller = 'x'\ndepartment = ['canary']",
+            "department; the nearest known one is departments",
+        ),
+        ("[[policy.callers]]\ncaller = 'x'\ngroups = 'canary'", "groups: expected a list"),
+        ("[[policy.callers]]\ncaller = 'x'\ntools = ['canary']", "tools: expected some of activate"),
+        ("[[policy.callers]]\ncaller = 'x'\n[[policy.callers]]\ncaller = 'X'", "named twice"),
+        ("[policy]\ntwo_person_threshold = 0", "1 to 500"),
+        ("[policy]\nmax_users_per_operation = 501", "1 to 500"),
+        ("[policy]\nprotected_groups = ['']", "list of texts"),
+        ("[approval]\nsame_person = ['canary', 'x']", "list of lists"),
+        ("[approval]\nsame_person = [['canary']]", "two or more names"),
+    ] {
+        let text = told(load_file(toml));
+        assert!(text.contains(expected), "{toml}: {text}");
+    }
+}
+
+#[test]
 fn defaults_are_those_of_the_contract() {
     let config = load(&API_KEY).unwrap();
     assert_eq!(config.approval.ask, Duration::from_secs(55));

@@ -31,6 +31,7 @@ impl Lifecycle {
     }
 
     async fn activate_now(&self, actor: &Actor) -> Result<Begun, Failure> {
+        self.settings.policy.check_tool(actor, Action::Activate)?;
         let arguments = Digest::of_json(&json!({}));
         let _one = self.shared.beginning.lock("activate".into()).await;
         if let Some(open) = self.joinable(actor, Action::Activate, &arguments).await? {

@@ -151,6 +151,11 @@ impl Lifecycle {
             return self.step(&operation, State::Expired, &details, "operation.expired").await.map(drop);
         }
         let details = Details::of(&operation);
+        if operation.state == State::Approved
+            && let Err(failure) = self.check_standing(&operation, &details).await
+        {
+            return self.fail(&operation, details, failure).await.map(drop);
+        }
         let _turn = self.shared.activator.turn.lock().await;
         if let Err(failure) = self.check_authority(&operation) {
             if operation.state == State::Approved {

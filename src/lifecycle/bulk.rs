@@ -19,16 +19,13 @@ use super::{
     subject::name_of,
 };
 use crate::{
-    model::{Action, Actor, Channel, Digest, Operation, State, UserRef},
+    model::{Action, Actor, Digest, Operation, State, UserRef},
     store::NewCapture,
     zia::MAX_BULK,
 };
 
 pub(crate) use asked::{Asked, counts, items, outcome};
 use find::Target;
-
-/// Users above which two people have to decide over HTTP (contract §4).
-const TWO_PEOPLE_ABOVE: usize = 25;
 
 /// The time over which deletes are counted against the cap.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -58,8 +55,9 @@ impl Lifecycle {
         actor: &Actor,
         request: &DeprovisionUsers,
     ) -> Result<Begun, Failure> {
-        let until = self.interactive();
-        let refs = read(&request.users)?;
+        let (until, policy) = (self.interactive(), &self.settings.policy);
+        policy.check_tool(actor, Action::DeprovisionUsers)?;
+        let refs = read(&request.users, policy.max_users_per_operation)?;
         check_reason(request.reason.as_deref())?;
         let arguments = digest(&refs, request.reason.as_deref());
         let _one = self.shared.beginning.lock("deprovision several".into()).await;
@@ -84,7 +82,7 @@ impl Lifecycle {
         details.note(
             "ZIA cannot undo a delete: the ids, the passwords and what referred to the ids do not come back",
         );
-        if actor.channel == Channel::Http && targets.len() > TWO_PEOPLE_ABOVE {
+        if policy.needs_two_people(targets.len(), actor.channel) {
             details.least = Tier::TwoPeople;
         }
         let _drafting = self.drafting();
@@ -98,12 +96,12 @@ impl Lifecycle {
         let name = |t: &Target| asked.get(t.position).map_or("", String::as_str);
         for target in targets {
             let kind = target.seen.kind.as_deref();
-            self.settings.policy.check_target(&target.seen.user, kind, self.zia.own_login()).map_err(
-                |f| {
-                    let message = format!("`{}`: {}", crate::model::shown(name(target)), f.message);
-                    Failure { message, ..f }.at("users")
-                },
-            )?;
+            let checked =
+                self.settings.policy.check_user(actor, &target.seen.user, kind, self.zia.own_login());
+            checked.map_err(|f| {
+                let message = format!("`{}`: {}", crate::model::shown(name(target)), f.message);
+                Failure { message, ..f }.at("users")
+            })?;
         }
         for target in targets {
             self.refuse_if_rejected(Some(target.seen.user.id), &target.seen.user.email).await?;
@@ -221,14 +219,14 @@ fn is_captured(details: &Details) -> bool {
     details.capture.is_some() || (several.clone().count() > 0 && several.clone().all(|a| a.capture.is_some()))
 }
 
-/// The users that a call names: 1 to 500, each once.
-fn read(users: &[String]) -> Result<Vec<UserRef>, Failure> {
+/// The users that a call names: 1 to the most that are allowed, each once.
+fn read(users: &[String], most: u32) -> Result<Vec<UserRef>, Failure> {
+    let most = usize::try_from(most).unwrap_or(MAX_BULK).min(MAX_BULK);
     if users.is_empty() {
         return Err(Failure::argument("users", "name at least 1 user"));
     }
-    if users.len() > MAX_BULK {
-        let message =
-            format!("at most {MAX_BULK} users at a time, {} were named; nothing was cut", users.len());
+    if users.len() > most {
+        let message = format!("at most {most} users at a time, {} were named; nothing was cut", users.len());
         return Err(Failure::new(Code::LimitExceeded, message, "ask for fewer at a time").at("users"));
     }
     let mut refs: Vec<UserRef> = Vec::with_capacity(users.len());

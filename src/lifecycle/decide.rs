@@ -7,6 +7,7 @@ use super::{
     begin::no_such_operation,
     bulk::is_ready,
     details::Details,
+    enrolled::standing,
     executor::EXECUTION,
     failure::{Code, Failure},
     operation::has_lapsed,
@@ -164,14 +165,16 @@ impl Records {
             let ended = self.store.advance(&operation, State::Declined, details.to_value(), audit).await?;
             return Ok((Decided::Rejected, ended));
         }
-        if operation.actor.caller.to_lowercase() == by.to_lowercase() {
+        if policy.is_same_person(&operation.actor.caller, &by) {
             let message = "whoever asked for an operation cannot approve it";
             return Err(Failure::new(Code::Forbidden, message, "have another approver decide"));
         }
         let given = Approval { by, channel, at: self.clock.now() };
         let tier = policy.tier(operation.action, operation.actor.channel, details.least);
-        let mut approvals = Vec::from_iter(details.first_approval.clone());
-        if approvals.iter().any(|first| first.by.to_lowercase() == given.by.to_lowercase()) {
+        // One who was removed since has approved nothing (guardrails T37).
+        let mut approvals =
+            standing(&self.store, details.first_approval.take().into_iter().collect()).await?;
+        if approvals.iter().any(|first| policy.is_same_person(&first.by, &given.by)) {
             let message = "two different people have to approve this operation";
             return Err(Failure::new(Code::Forbidden, message, "have another approver decide"));
         }
@@ -198,6 +201,7 @@ impl Records {
         let (by, last) = (names.join(" and "), approvals.last().ok_or_else(no_such_operation)?);
         let (channel, digest) = (last.channel.clone(), approved_digest(operation, &details));
         details.approval = Some(Approval { by: by.clone(), ..last.clone() });
+        details.approvals = approvals;
         let audit = entry(
             "approval.given",
             [

@@ -41,7 +41,8 @@ impl Lifecycle {
     }
 
     async fn deprovision_now(&self, actor: &Actor, request: &DeprovisionUser) -> Result<Begun, Failure> {
-        let until = self.interactive();
+        let (until, policy) = (self.interactive(), &self.settings.policy);
+        policy.check_tool(actor, Action::DeprovisionUser)?;
         let who = user_ref(&request.user)?;
         check_reason(request.reason.as_deref())?;
         let arguments = digest(&who, request.reason.as_deref());
@@ -58,7 +59,7 @@ impl Lifecycle {
             Lookup::Several(users) => return Err(several(&users)),
             Lookup::Absent { proven } => return self.absent(actor, &who, arguments, proven).await,
         };
-        self.settings.policy.check_target(&seen.user, seen.kind.as_deref(), self.zia.own_login())?;
+        policy.check_user(actor, &seen.user, seen.kind.as_deref(), self.zia.own_login())?;
         let object = self.object_of(&mut seen, until).await?;
         self.refuse_if_rejected(Some(seen.user.id), &seen.user.email).await?;
         self.refuse_a_second_operation(actor, &seen.user).await?;

@@ -35,6 +35,8 @@ pub(crate) struct Details {
     pub least: Tier,
     /// The first approval, where two people have to give one.
     pub first_approval: Option<Approval>,
+    /// Every approval that was given out of band.
+    pub approvals: Vec<Approval>,
     /// A person said no out of band.
     pub rejected: bool,
     /// Other administrators' changes were staged before our first write.
@@ -86,6 +88,14 @@ impl Details {
         let text = text.into();
         if !self.notes.contains(&text) {
             self.notes.push(text);
+        }
+    }
+
+    /// Who approved, each by themself.
+    pub(crate) fn approvals(&self) -> Vec<Approval> {
+        match self.approvals.is_empty() {
+            true => self.approval.iter().cloned().collect(),
+            false => self.approvals.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ mod look;
 mod maintenance;
 mod send;
 mod settle;
+mod standing;
 mod wording;
 
 use std::{future::Future, sync::PoisonError, time::Duration};

@@ -1,9 +1,21 @@
 //! Who may be touched, and which proof a write needs.
 
+mod people;
+mod scope;
+
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Code, Failure};
-use crate::model::{Action, Channel, Email, User};
+use crate::model::{Action, Channel, Email, Named, User};
+
+pub use scope::CallerRule;
+pub(crate) use scope::Place;
+
+/// The most users that one operation deletes (contract §3).
+const MAX_USERS: u32 = 500;
+
+/// Users above which two people have to decide over HTTP, where the operator named no number.
+const TWO_PEOPLE_ABOVE: u32 = 25;
 
 /// What has to happen before a write is carried out, weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +49,18 @@ pub struct Policy {
     pub publish_others: Tier,
     /// Addresses that are never touched; `*` stands for any run of characters.
     pub protected: Vec<String>,
+    /// Groups, by name or id, whose members are never touched and into which nobody is put.
+    pub protected_groups: Vec<String>,
+    /// Departments, by name or id, of which the same is true.
+    pub protected_departments: Vec<String>,
+    /// What single callers may touch; one without a rule is not limited.
+    pub callers: Vec<CallerRule>,
+    /// Names that belong to one person each, of callers and approvers.
+    pub same_person: Vec<Vec<String>>,
+    /// Users of one operation above which two people decide, over any channel.
+    pub two_person_threshold: Option<u32>,
+    /// The most users that one operation deletes, 1 to 500.
+    pub max_users_per_operation: u32,
     /// The most operations that a caller may have waiting, 1 to 20.
     pub max_open: u32,
     /// The most users deleted in 24 hours, by all callers.
@@ -53,6 +77,12 @@ impl Default for Policy {
             deprovision_several: Tier::OutOfBand,
             publish_others: Tier::Client,
             protected: Vec::new(),
+            protected_groups: Vec::new(),
+            protected_departments: Vec::new(),
+            callers: Vec::new(),
+            same_person: Vec::new(),
+            two_person_threshold: None,
+            max_users_per_operation: MAX_USERS,
             max_open: 20,
             max_deletes_per_day: 500,
         }
@@ -76,6 +106,13 @@ impl Policy {
         if lowest == Tier::Client && channel == Channel::Http { Tier::OutOfBand } else { lowest }
     }
 
+    /// Whether deleting so many users at once takes two people (guardrails T24).
+    pub(crate) fn needs_two_people(&self, users: usize, channel: Channel) -> bool {
+        let usual = (channel == Channel::Http).then_some(TWO_PEOPLE_ABOVE);
+        let above = self.two_person_threshold.or(usual).and_then(|most| usize::try_from(most).ok());
+        above.is_some_and(|most| users > most)
+    }
+
     /// Refuses users that this server never deletes or changes.
     ///
     /// # Errors
@@ -93,21 +130,35 @@ impl Policy {
         } else if !user.editable {
             "non-editable: ZIA marks the user as not editable, as it does for synchronised users"
         } else if let Some(pattern) = self.protected.iter().find(|p| matches(p, &user.email)) {
-            return Err(protected(&format!("protected-address: the address matches `{pattern}`"), user));
+            &format!("protected-address: the address matches `{pattern}`")
+        } else if let Some(rule) = first_of(&user.groups, &self.protected_groups) {
+            &format!("protected-group: the user is in the group `{rule}`")
+        } else if let Some(rule) = first_of(&user.department, &self.protected_departments) {
+            &format!("protected-department: the user is in the department `{rule}`")
         } else {
             return Ok(());
         };
-        Err(protected(rule, user))
+        Err(protected(&format!("user {} is", user.id), rule).at("user"))
     }
 }
 
-fn protected(rule: &str, user: &User) -> Failure {
+fn protected(what: &str, rule: &str) -> Failure {
     Failure::new(
         Code::Protected,
-        format!("user {} is protected by the rule {rule}; nothing was sent", user.id),
-        "a ZIA administrator can change this user in the portal",
+        format!("{what} protected by the rule {rule}; nothing was sent"),
+        "a ZIA administrator can do this in the portal",
     )
-    .at("user")
+}
+
+/// The first rule that names one of these departments or groups.
+fn first_of<'a>(held: impl IntoIterator<Item = &'a Named> + Clone, rules: &[String]) -> Option<&String> {
+    rules.iter().find(|rule| held.clone().into_iter().any(|it| is_one_of(it, std::slice::from_ref(rule))))
+}
+
+/// Whether a department or group is named, by its id or its exact name, case aside.
+fn is_one_of(it: &Named, rules: &[String]) -> bool {
+    let name = it.name.trim().to_lowercase();
+    rules.iter().map(|rule| rule.trim()).any(|rule| rule.to_lowercase() == name || rule == it.id.to_string())
 }
 
 /// Response-side types that mark privileged accounts (zia-facts §3.1).

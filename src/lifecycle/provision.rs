@@ -9,7 +9,7 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     find::{name_failure, user_candidates},
-    policy::Tier,
+    policy::{Place, Tier},
     reconcile::same_groups,
     report::{Change, Draft, InitialPassword, Subject},
 };
@@ -63,7 +63,8 @@ impl Lifecycle {
     }
 
     async fn provision_now(&self, actor: &Actor, request: &ProvisionUser) -> Result<Begun, Failure> {
-        let until = self.interactive();
+        let (until, policy) = (self.interactive(), &self.settings.policy);
+        policy.check_tool(actor, Action::ProvisionUser)?;
         let checked = check(request)?;
         let arguments = digest(request, &checked);
         let _one = self.shared.beginning.lock(format!("provision {}", checked.email.folded())).await;
@@ -73,6 +74,7 @@ impl Lifecycle {
             return Ok(self.asking(actor, &open));
         }
         let draft = self.resolve_draft(request, &checked, until).await?;
+        policy.check_place(actor, &Place::of_new(draft.department.as_ref(), &draft.groups))?;
         let mut details = Details { notes: checked.notes, ..Details::default() };
         let lookup = self.directory.look_up(&UserRef::Email(checked.email), until).await?;
         let state = match lookup {

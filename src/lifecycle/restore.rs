@@ -11,7 +11,7 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     operation::is_moving,
-    policy::Tier,
+    policy::{Place, Tier},
     provision::{creation, discarded, same_or_refuse, several},
     report::{Capture, Draft, Subject},
 };
@@ -59,6 +59,7 @@ impl Lifecycle {
 
     async fn restore_now(&self, actor: &Actor, request: &RestoreUser) -> Result<Begun, Failure> {
         let until = self.interactive();
+        self.settings.policy.check_tool(actor, Action::RestoreUser)?;
         let which = which(&request.capture)?;
         let arguments = digest(&which);
         let found = self.captured(actor, &which).await?;
@@ -102,6 +103,8 @@ impl Lifecycle {
         ));
         let lookup = self.directory.look_up(&UserRef::Email(email), until).await?;
         let draft = self.live_draft(image, &mut details, until).await?;
+        let place = Place::of_new(draft.department.as_ref(), &draft.groups);
+        self.settings.policy.check_place(actor, &place).map_err(|f| f.at("capture"))?;
         match lookup {
             Lookup::Found(seen) => {
                 same_or_refuse(&draft, &seen.user).map_err(|f| f.at("capture"))?;

@@ -7,10 +7,16 @@ use super::{
     details::Details,
     report::{Change, Subject},
 };
-use crate::model::{Action, Named, Operation, State, User, looks_like_another, shown};
+use crate::model::{Action, Named, Operation, State, User, looks_like_another, reads_like_another, shown};
 
 /// What a person types to publish other administrators' changes.
 pub(crate) const PUBLISH: &str = "activate";
+
+/// Said of an address that may be taken for another one (guardrails T36).
+const LOOK_ALIKE: &str = "Flag: the address holds letters that look like others";
+
+/// Said of a name that may be taken for another one.
+const LOOK_ALIKE_NAME: &str = "Flag: the name mixes letters of scripts that look like each other";
 
 /// What will happen, in lines; and what the person types to have it happen.
 #[derive(Clone, Debug)]
@@ -111,7 +117,10 @@ fn in_one_line(user: &User) -> String {
     let mut line = format!("{}: {}, {}", user.id, shown(&user.name), shown(&user.email));
     line.push_str(&format!(", department {department}, groups [{}]", groups.join(", ")));
     line.push_str(if user.disabled { ", disabled" } else { "" });
-    line.push_str(if looks_like_another(&user.email) { ", LOOKS LIKE ANOTHER ADDRESS" } else { "" });
+    if looks_like_another(&user.email) {
+        line.push_str(&format!(", LOOKS LIKE ANOTHER ADDRESS: {}", spelt(&user.email)));
+    }
+    line.push_str(if reads_like_another(&user.name) { ", LOOKS LIKE ANOTHER NAME" } else { "" });
     line
 }
 
@@ -125,14 +134,25 @@ fn reason(details: &Details) -> Option<String> {
 }
 
 /// What a person has to know of a user before deciding.
-fn portrait(name: &str, email: &str, department: Option<&Named>, groups: &[Named]) -> [String; 4] {
+fn portrait(name: &str, email: &str, department: Option<&Named>, groups: &[Named]) -> Vec<String> {
     let groups: Vec<_> = groups.iter().map(|g| shown(&g.name)).collect();
-    [
+    let mut lines = vec![
         format!("Name: {}", shown(name)),
         format!("E-mail: {}", shown(email)),
         format!("Department: {}", department.map_or("none".into(), |d| shown(&d.name))),
         format!("Groups: {}", groups.join(", ")),
-    ]
+    ];
+    lines.extend(looks_like_another(email).then(|| format!("{LOOK_ALIKE}: it is {}", spelt(email))));
+    lines.extend(reads_like_another(name).then(|| LOOK_ALIKE_NAME.into()));
+    lines
+}
+
+/// An address with what is not ASCII as code points, since letters that look alike do not tell.
+fn spelt(address: &str) -> String {
+    address
+        .chars()
+        .map(|c| if c.is_ascii_graphic() { c.to_string() } else { format!("<U+{:04X}>", u32::from(c)) })
+        .collect()
 }
 
 /// One change in words; of groups, only those that come or go.

@@ -10,7 +10,7 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     find::name_failure,
-    policy::Tier,
+    policy::{Place, Tier},
     provision::{check_count, comments, display_name},
     report::Subject,
     subject::{disagree, name_of, not_found, several, user_ref},
@@ -69,7 +69,8 @@ impl Lifecycle {
     }
 
     async fn update_now(&self, actor: &Actor, request: &UpdateUser) -> Result<Begun, Failure> {
-        let until = self.interactive();
+        let (until, policy) = (self.interactive(), &self.settings.policy);
+        policy.check_tool(actor, Action::UpdateUser)?;
         let checked = check(request)?;
         let arguments = digest(request, &checked);
         let _one = self.shared.beginning.lock(format!("update {}", name_of(&checked.who))).await;
@@ -83,7 +84,7 @@ impl Lifecycle {
             Lookup::Several(users) => return Err(several(&users)),
             Lookup::Absent { proven } => return Err(not_found(proven)),
         };
-        self.settings.policy.check_target(&seen.user, seen.kind.as_deref(), self.zia.own_login())?;
+        policy.check_user(actor, &seen.user, seen.kind.as_deref(), self.zia.own_login())?;
         let object = self.object_of(&mut seen, until).await?;
         let before = as_read(&seen, &object, checked.name.is_some())?;
         let mut details = Details { notes: checked.notes, ..Details::default() };
@@ -92,6 +93,7 @@ impl Lifecycle {
         let department = self.resolve_department_change(request, until).await?;
         let wanted = Wanted { name: checked.name, department, groups, comments: checked.comments };
         let target = replacement(&before, object.temp_auth_email.clone(), &wanted)?;
+        policy.check_place(actor, &Place::of_change(&before, target.department.as_ref(), &target.groups))?;
         let asked = changes(&before, &target);
         details.user = Some(Subject::User(before));
         if asked.is_empty() {

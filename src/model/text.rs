@@ -57,6 +57,11 @@ pub fn looks_like_another(address: &str) -> bool {
     })
 }
 
+/// Whether a name may be taken for another one: a word mixes scripts, or is all letters like ASCII's.
+pub fn reads_like_another(name: &str) -> bool {
+    name.split_whitespace().any(looks_like_another)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +82,18 @@ mod tests {
             ["jane@example.com", "jos\u{e9}@example.com", "\u{674e}\u{96f7}@example.com", "иван@example.com"]
         {
             assert!(!looks_like_another(good), "{good}");
+        }
+    }
+
+    #[test]
+    fn t36_look_alike_names_are_told_from_foreign_ones() {
+        for bad in ["J\u{430}ne Doe", "P\u{430}\u{443}p\u{430}l", "Kim \u{421}\u{43e}\u{440}\u{430}"] {
+            assert!(reads_like_another(bad), "{bad}");
+        }
+        for good in
+            ["Jane Doe", "Ана Иванова", "José Müller-Łukasz", "李雷 (Li Lei)", "Θεοδωρος Kim", "山田 タロウ"]
+        {
+            assert!(!reads_like_another(good), "{good}");
         }
     }
 

@@ -72,8 +72,15 @@ fn every_key_of_the_readmes_settings_file_is_accepted_and_none_is_left_out() {
     let mut section = "";
     let mut shown = BTreeSet::new();
     for line in block.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
+        if let Some(name) = line.strip_prefix("[[").and_then(|l| l.split("]]").next()) {
+            // One of several sections of a list; the whole file was loaded with its keys above.
+            shown.insert(name.to_owned());
+            section = "";
+        } else if let Some(name) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
             section = name;
+        }
+        if section.is_empty() {
+            continue;
         }
         let line = line.trim_start_matches("# ");
         let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) else { continue };

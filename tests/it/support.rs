@@ -146,6 +146,14 @@ impl Bench {
             .sum()
     }
 
+    /// Enrols approvers who are not yet.
+    pub(crate) async fn enrolled(&self, names: &[&str]) {
+        let there = self.store.approvers().await.unwrap();
+        for name in names.iter().filter(|name| there.iter().all(|a| a.name != **name)) {
+            self.store.enrol(name).await.unwrap();
+        }
+    }
+
     /// What an insider with the database file could do.
     pub(crate) async fn raw_sql(&self, sql: &'static str) {
         let path = self.dir.path().join("state").join("store.db");

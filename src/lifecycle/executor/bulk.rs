@@ -70,6 +70,9 @@ impl Lifecycle {
             set(&mut details, &chunk, State::Failed, Some(&failure));
             return self.note_bulk_as(&operation, details, &chunk, REFUSED).await.map(Some);
         }
+        if let Err(failure) = self.check_standing(&operation, &details).await {
+            return self.fail_bulk(&operation, details, &chunk, &failure).await.map(Some);
+        }
         let sights = self.sights(&details, &chunk).await;
         let chunk = sort_out(&mut details, &chunk, &sights);
         let Some(chunk) = chunk else {

@@ -44,6 +44,9 @@ impl Lifecycle {
             if let Err(failure) = self.check_authority(&operation) {
                 return self.fail_as(&operation, details, failure, REFUSED).await;
             }
+            if let Err(failure) = self.check_standing(&operation, &details).await {
+                return self.fail(&operation, details, failure).await;
+            }
             if let Err(failure) = self.before_write(&mut details).await {
                 return self.fail(&operation, details, failure).await;
             }

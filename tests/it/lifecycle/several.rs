@@ -37,6 +37,7 @@ async fn begin(bench: &Bench, users: &[String]) -> Result<OperationId, Failure> 
 }
 
 async fn begin_as(bench: &Bench, actor: Actor, users: &[String]) -> Result<OperationId, Failure> {
+    bench.enrolled(&["Olga", "Max"]).await;
     let begun = bench.lifecycle.deprovision_users(actor, request(users)).await?;
     assert!(begun.question.is_none(), "no form in a client decides on several users");
     Ok(begun.operation)
@@ -352,7 +353,7 @@ async fn five_hundred_users_cost_a_few_calls() {
 }
 
 #[tokio::test]
-async fn over_http_more_than_twenty_five_need_two_people() {
+async fn t22_t24_over_http_more_than_twenty_five_need_two_people() {
     let bench = Bench::new().await;
     let users = plain(&bench, 26);
     let id = begin_as(&bench, remote("bot"), &users).await.unwrap();

@@ -48,6 +48,7 @@ impl Work {
         match tool {
             Tool::Restore => drop(deleted(bench, &user.email).await),
             Tool::Activate => bench.tenant.other_admin().stage_foreign_change(),
+            Tool::Several => bench.enrolled(&["Olga"]).await,
             _ => {}
         }
         bench.tenant.clear_journal();
