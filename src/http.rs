@@ -19,6 +19,7 @@ mod origin;
 mod strict;
 mod tls;
 mod token;
+mod turns;
 
 use std::{
     collections::BTreeSet,

@@ -26,7 +26,7 @@ use rmcp::{
         StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -36,14 +36,12 @@ use super::{
     body::{self, Call, MAX_BODY},
     challenge::Challenges,
     origin::{self, Allowed},
+    turns::{Busy, Turn, Turns},
 };
 use crate::{
     mcp::{may_call, needed},
     model::{Caller, Scopes},
 };
-
-/// Calls under way at once; more are answered 503 (guardrails F40).
-pub(super) const MAX_CALLS: u32 = 1024;
 
 /// Sessions of protocols before 2026-07-28; rmcp has no limit of its own.
 const MAX_SESSIONS: usize = 1024;
@@ -63,7 +61,7 @@ struct Inner {
     allowed: Allowed,
     access: Access,
     challenges: Challenges,
-    calls: Arc<Semaphore>,
+    turns: Turns,
     sessions: Arc<LocalSessionManager>,
     /// Who began each session; plain, since no await happens under it.
     owners: Mutex<HashMap<String, Caller>>,
@@ -84,6 +82,10 @@ pub(super) fn busy(text: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
 }
 
+fn later(text: &'static str) -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], text).into_response()
+}
+
 impl Guard {
     /// `public` is the server's URL without a path.
     pub(super) fn new(options: &HttpOptions, allowed: Allowed, public: &str) -> Result<Self, HttpError> {
@@ -93,7 +95,7 @@ impl Guard {
             allowed,
             access: Access::new(options, &format!("{public}/mcp"))?,
             challenges: Challenges::new(public, options.issuer.as_ref().map(|issuer| issuer.url.clone())),
-            calls: Arc::new(Semaphore::new(MAX_CALLS as usize)),
+            turns: Turns::new(),
             sessions: Arc::new(sessions),
             owners: Mutex::default(),
         })))
@@ -101,7 +103,7 @@ impl Guard {
 
     /// One permit for each call that may be under way.
     pub(super) fn calls(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.calls)
+        self.0.turns.permits()
     }
 
     /// The whole server: `/mcp` behind every check, `open` behind those of host and origin.
@@ -200,8 +202,10 @@ async fn call(
     request.headers_mut().remove(AUTHORIZATION);
     guard.hide_foreign_session(&caller, request.headers_mut());
     request.extensions_mut().insert(caller.clone());
-    let Ok(permit) = Arc::clone(&guard.0.calls).try_acquire_owned() else {
-        return busy("too many calls at once");
+    let turn = match guard.0.turns.enter(&caller.name) {
+        Ok(turn) => turn,
+        Err(Busy::Server) => return busy("too many calls at once"),
+        Err(Busy::Caller) => return later("too many calls of this caller at once"),
     };
     let response = match *request.method() {
         Method::POST => post(&guard, &offered, caller, request, next).await,
@@ -211,7 +215,7 @@ async fn call(
         // A stream for notifications stays open: it is no call under way.
         _ => return next.run(request).await,
     };
-    hold(response, permit)
+    hold(response, turn)
 }
 
 async fn post(guard: &Guard, offered: &Offered, caller: Caller, request: Request, next: Next) -> Response {
@@ -258,14 +262,14 @@ impl Guard {
     }
 }
 
-/// Keeps the permit until a streamed answer ends; one that is whole needs it no longer.
-fn hold(response: Response, permit: OwnedSemaphorePermit) -> Response {
+/// Keeps the turn until a streamed answer ends; one that is whole needs it no longer.
+fn hold(response: Response, turn: Turn) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
     }
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _held = &permit;
+            let _held = &turn;
             frame
         }))
     })

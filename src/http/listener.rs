@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     crowd::{Crowd, Place},
-    guard::MAX_CALLS,
     tls,
+    turns::MAX_CALLS,
 };
 
 /// Longest TLS handshake.

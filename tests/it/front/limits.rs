@@ -8,7 +8,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::wire::{Answer, INITIALIZE, Server, modern_call, modern_headers};
+use sha2::{Digest, Sha256};
+use zia_mcp::{http::NamedToken, model::Scopes};
+
+use super::wire::{Answer, INITIALIZE, Server, TOKEN, modern_call, modern_headers};
 
 #[tokio::test]
 async fn f41_a_body_above_one_mebibyte_is_413() {
@@ -27,22 +30,66 @@ async fn f41_a_body_above_one_mebibyte_is_413() {
 
 /// A call on its way, its answer not read.
 async fn begin(server: &Server, tool: &str) -> TcpStream {
+    begin_as(server, tool, TOKEN).await
+}
+
+async fn begin_as(server: &Server, tool: &str, token: &str) -> TcpStream {
     let body = modern_call(1, tool, json!({}));
-    let head = server.head("POST /mcp HTTP/1.1", &modern_headers(tool), &body);
+    let token = format!("Bearer {token}");
+    let mut headers = modern_headers(tool).to_vec();
+    headers.push(("Authorization", &token));
+    let head = server.head("POST /mcp HTTP/1.1", &headers, &body);
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all((head + &body).as_bytes()).await.unwrap();
     stream
 }
 
+/// A server with this many named tokens, `token-0` and on.
+async fn server_of(callers: usize) -> Server {
+    let token = |n: usize| NamedToken {
+        name: format!("caller-{n}"),
+        sha256: Sha256::digest(format!("token-{n}")).into(),
+        scopes: Scopes::TOOLS,
+        workload: true,
+    };
+    Server::start_with(|options| options.tokens = (0..callers).map(token).collect(), true).await
+}
+
 #[tokio::test]
-async fn f40_the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
-    let server = Server::start().await;
+async fn f40_a_greedy_caller_is_told_to_come_back_and_the_others_are_answered() {
+    let server = server_of(1).await;
     let mut waiting = Vec::new();
-    for _ in 0..1024 {
+    for _ in 0..512 {
         waiting.push(begin(&server, "slow").await);
         server.dummy.slow_began().await;
     }
     let refused = server.call("echo", json!({})).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    let other = server
+        .post(
+            &[&modern_headers("echo")[..], &[("Authorization", "Bearer token-0")]].concat(),
+            &modern_call(1, "echo", json!({})),
+        )
+        .await;
+    assert_eq!(other.status, 200);
+    server.dummy.release();
+    let done = waiting.iter_mut().map(|stream| Box::pin(Answer::read(stream)));
+    futures::future::select_all(done).await;
+    assert_eq!(server.call("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn f40_the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
+    let server = server_of(33).await;
+    let mut waiting = Vec::new();
+    for n in 0..1024 {
+        // Above its sixteen a caller has what is left of the first half.
+        let token = if n < 512 { TOKEN.to_owned() } else { format!("token-{}", (n - 512) / 16) };
+        waiting.push(begin_as(&server, "slow", &token).await);
+        server.dummy.slow_began().await;
+    }
+    let last = [&modern_headers("echo")[..], &[("Authorization", "Bearer token-32")]].concat();
+    let refused = server.post(&last, &modern_call(1, "echo", json!({}))).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(
         server.bare("GET /healthz HTTP/1.1", &[("Host", &server.address.to_string())], "").await.status,
@@ -52,7 +99,7 @@ async fn f40_the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back(
     let done = waiting.iter_mut().map(|stream| Box::pin(Answer::read(stream)));
     let (answer, ..) = futures::future::select_all(done).await;
     assert_eq!(answer.text(), "slow and done");
-    assert_eq!(server.call("echo", json!({})).await.status, 200);
+    assert_eq!(server.post(&last, &modern_call(1, "echo", json!({}))).await.status, 200);
 }
 
 #[tokio::test]
