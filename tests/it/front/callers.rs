@@ -158,7 +158,10 @@ async fn t12_bad_tokens_are_401_and_nobody_else_is_asked() {
         let answer = show(&server, &token).await;
         assert_eq!(answer.status, 401, "{why}: {answer:?}");
         let challenge = answer.header("www-authenticate").unwrap_or_default().to_owned();
-        assert!(challenge.contains("invalid_token") && challenge.contains("resource_metadata="), "{challenge}");
+        assert!(
+            challenge.contains("invalid_token") && challenge.contains("resource_metadata="),
+            "{challenge}"
+        );
         assert!(!answer.body.contains("ada"), "{why}: {answer:?}");
     }
     // The keys were read at first, and once more for the sake of the first unknown name.
@@ -197,7 +200,9 @@ async fn t12_relaxed_types_still_refuse_id_tokens() {
         key.sign(&header, &claims(&stub, changes).to_string())
     };
     assert_eq!(show(&server, &plain(json!({}))).await.status, 200);
-    for id_token in [json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"azp": AUDIENCE, "client_id": null})] {
+    for id_token in
+        [json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"azp": AUDIENCE, "client_id": null})]
+    {
         assert_eq!(show(&server, &plain(id_token.clone())).await.status, 401, "{id_token}");
     }
 }
@@ -211,7 +216,11 @@ async fn b35_what_a_token_does_not_grant_is_403_with_everything_that_is_needed()
     let challenge = nothing.header("www-authenticate").unwrap();
     assert!(nothing.status == 401 && challenge.contains("resource_metadata=\"http://"), "{challenge}");
     assert!(!challenge.contains("error="), "{challenge}");
-    for none in [json!({"scope": "openid"}), json!({"scope": null}), json!({"scope": "zia.users.reads ZIA.USERS.READ"})] {
+    for none in [
+        json!({"scope": "openid"}),
+        json!({"scope": null}),
+        json!({"scope": "zia.users.reads ZIA.USERS.READ"}),
+    ] {
         let answer = show(&server, &key.token(&claims(&stub, none))).await;
         let challenge = answer.header("www-authenticate").unwrap();
         assert_eq!(answer.status, 403, "{answer:?}");
@@ -312,7 +321,8 @@ fn named(name: &str) -> NamedToken {
 #[tokio::test]
 async fn t33_two_hundred_callers_with_equal_ids_never_see_anothers_answer() {
     let names: Vec<_> = (0..200).map(|n| format!("caller-{n:03}")).collect();
-    let server = Server::start_with(|o| o.tokens = names.iter().map(|name| named(name)).collect(), true).await;
+    let server =
+        Server::start_with(|o| o.tokens = names.iter().map(|name| named(name)).collect(), true).await;
     let asks = names.iter().map(async |name| {
         let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
         for _ in 0..50 {
@@ -344,7 +354,8 @@ async fn t33_a_session_of_another_caller_is_as_unknown_as_none() {
         let foreign = ask(method, "Bearer token-eve", &id, body).await;
         let unknown = ask(method, "Bearer token-eve", "00000000-0000-0000-0000-000000000000", body).await;
         assert_eq!(foreign, unknown, "{method}");
-        assert_eq!(foreign.0, 404, "{method}");
+        // rmcp takes the end of any session for done.
+        assert_eq!(foreign.0, if method == "DELETE" { 202 } else { 404 }, "{method}");
     }
     assert_eq!(ask("POST", "Bearer token-ada", &id, ping).await.0, 200);
 }

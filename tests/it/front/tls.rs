@@ -151,19 +151,30 @@ async fn with_an_authority_for_clients_only_its_certificates_come_in() {
     let options = HttpOptions { client_ca: Some(files.path("ca")), ..files.options() };
     let bound = bind("127.0.0.1:0", &options).await.unwrap();
     let url = bound.local_url();
-    let (shutdown, ready) = (CancellationToken::new(), || std::future::ready(Readiness::new([("store", true)])));
+    let (shutdown, ready) =
+        (CancellationToken::new(), || std::future::ready(Readiness::new([("store", true)])));
     let task = tokio::spawn(bound.serve(Dummy::new(), ready, None, shutdown.clone()));
     let ask = async |identity: Option<String>, token: &str| {
         let client = reqwest::Client::builder().danger_accept_invalid_certs(true).no_proxy();
         let identity = identity.map(|pem| reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
         let client = identity.into_iter().fold(client, reqwest::ClientBuilder::identity).build().unwrap();
-        let request = client.post(format!("{url}/mcp")).bearer_auth(token).body(modern_call(1, "echo", json!({})));
-        let request = modern_headers("echo").into_iter().fold(request, |request, (n, v)| request.header(n, v));
+        let request =
+            client.post(format!("{url}/mcp")).bearer_auth(token).body(modern_call(1, "echo", json!({})));
+        let request =
+            modern_headers("echo").into_iter().fold(request, |request, (n, v)| request.header(n, v));
         let request = request.header("content-type", "application/json");
-        request.header("accept", "application/json, text/event-stream").send().await.map(|a| a.status().as_u16())
+        request
+            .header("accept", "application/json, text/event-stream")
+            .send()
+            .await
+            .map(|a| a.status().as_u16())
     };
     assert_eq!(ask(Some(cert.clone() + &key), TOKEN).await.unwrap(), 200);
-    assert_eq!(ask(Some(cert.clone() + &key), "wrong").await.unwrap(), 401, "a certificate alone is no caller");
+    assert_eq!(
+        ask(Some(cert.clone() + &key), "wrong").await.unwrap(),
+        401,
+        "a certificate alone is no caller"
+    );
     assert!(ask(None, TOKEN).await.is_err(), "no certificate");
     assert!(ask(Some(foreign_cert + &foreign_key), TOKEN).await.is_err(), "another authority's certificate");
     shutdown.cancel();

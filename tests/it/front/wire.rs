@@ -109,7 +109,8 @@ impl Server {
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
                 let length = head.to_ascii_lowercase();
                 let length = length.split_once("content-length: ").expect("a length").1;
-                let length: usize = length.lines().next().unwrap_or_default().trim().parse().expect("a number");
+                let length: usize =
+                    length.lines().next().unwrap_or_default().trim().parse().expect("a number");
                 if body.len() >= length {
                     return text.into_owned();
                 }
