@@ -6,10 +6,12 @@ import re
 
 import pytest
 from lifecycle_steps import PERSON
+from provider import Provider
 from support import eventually
 from terminal import Approver
-from test_provider import call, result
+from test_provider import RESOURCE, call, result
 
+OTHER = "zoe.nunez@example.com"
 RIGHTS = ("zia.users.read", "zia.users.write", "zia.users.delete", "zia.activate")
 
 
@@ -121,6 +123,52 @@ def test_t37_rights_taken_away_after_the_approval_count_at_the_send(world, now):
     assert "may not have this done any more" in told, told
     assert "authority.refused" in world.run("audit", "export").stdout
     assert world.run("audit", "verify").returncode == 0
+
+
+def test_t37_a_bulk_delete_and_a_publication_are_looked_at_again_too(world):
+    olga = Approver(world, "Olga")
+    world.configure(entry("bot", *RIGHTS))
+    world.sandbox.control("POST", "foreign/stage")
+    with world.http() as server:
+        several = result(call(server.url, "token-of-bot", "deprovision_users", users=[PERSON, OTHER]))
+        publish = result(call(server.url, "token-of-bot", "activate"))
+    assert several["outcome"] == publish["outcome"] == "awaiting_approval", (several, publish)
+    assert olga.decides("approve", several["operation_id"], count=2)[0] == 0
+    assert olga.decides("approve", publish["operation_id"])[0] == 0
+    world.sandbox.forget()
+    world.configure(entry("bot", "zia.users.read"))
+    with world.http():
+        for operation in (several["operation_id"], publish["operation_id"]):
+            eventually(lambda o=operation: outcome(world, o) == "failed", why=outcome(world, operation))
+    assert world.sandbox.writes() == [], "nothing was sent"
+    assert world.run("audit", "export").stdout.count('"event":"authority.refused"') == 2
+
+
+@pytest.mark.parametrize("now", ('issuer = "https://other.example"', 'issuer = "{0}"\nrevoked = ["ada"]'), ids=("another issuer", "revoked"))
+def test_t37_a_person_of_the_provider_is_looked_at_again_too(world, tmp_path, now):
+    with Provider(tmp_path) as provider:
+        del world.settings["ZIA_MCP_HTTP_TOKEN"]
+        world.configure(f'[http]\nissuer = "{provider.issuer}"\naudience = "{RESOURCE}"\n')
+        token = provider.token("ada", resource=RESOURCE)
+        with world.http() as server:
+            begun = result(call(server.url, token, "deprovision_user", user=PERSON))
+        assert Approver(world, "Olga").decides("approve", begun["operation_id"])[0] == 0
+        world.configure(f'[http]\n{now.format(provider.issuer)}\naudience = "{RESOURCE}"\n')
+        with world.http() as server:
+            eventually(lambda: outcome(world, begun["operation_id"]) == "failed")
+            assert call(server.url, token, "tenant_status").status_code == 401
+    assert world.sandbox.deletes() == []
+
+
+def test_t22_whoever_asked_cannot_approve_it_under_the_same_name(world):
+    world.configure(entry("olga", *RIGHTS, more="workload = false"))
+    olga = Approver(world, "Olga")
+    with world.http() as server:
+        begun = result(call(server.url, "token-of-olga", "deprovision_user", user=PERSON))
+        code, shown = olga.decides("approve", begun["operation_id"])
+        assert code == 77 and "cannot approve" in shown, shown
+        assert outcome(world, begun["operation_id"]) == "awaiting_approval"
+    assert world.sandbox.deletes() == []
 
 
 def test_t37_rights_that_stay_are_enough(world):
