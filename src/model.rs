@@ -15,5 +15,5 @@ pub use ids::{CaptureId, Digest, OperationId, UserId, canonical_json};
 pub use operation::{Action, Operation, State};
 pub use permit::{SendPermit, Write};
 pub use scope::{Scope, Scopes};
-pub use text::{looks_like_another, reads_like_another, shown, unwritable, visible};
+pub use text::{hides, looks_like_another, reads_like_another, shown, unwritable, visible};
 pub use user::{Email, EmailError, Named, User, UserRef, UserRefError};

@@ -31,6 +31,7 @@
 //! | `POST /_sandbox/foreign/create` | another administrator creates `{"user": {…}, "staged": false}` |
 //! | `POST /_sandbox/foreign/change` | … changes fields: `{"id": 1, "user": {…}, "staged": false}` |
 //! | `POST /_sandbox/foreign/delete` | … deletes: `{"id": 1, "staged": false}` |
+//! | `POST /_sandbox/foreign/rename` | … gives a group or department another name: `{"id": 1, "user": {"name": "…"}}` |
 //! | `POST /_sandbox/foreign/activate` | … publishes everything that is staged |
 //! | `PUT /_sandbox/edit_lock` | … holds the edit lock: `{"ms": 5000}`, or for good |
 //! | `DELETE /_sandbox/edit_lock` | … releases it |

@@ -5,6 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::Exit;
+use crate::model::hides;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -44,7 +45,21 @@ pub(super) fn raw(text: &str) -> Result<bool, Exit> {
 /// If nobody reads stdout any more.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Exit> {
     let text = serde_json::to_string_pretty(value).map_err(Exit::unavailable)?;
-    line(text)
+    line(escaped(&text))
+}
+
+/// JSON in which whatever hides or moves text is written as an escape: it may come to a terminal.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Line ends stand between values only: within a text JSON escapes them by itself.
+        if c == '\n' || !hides(c) {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
 }
 
 /// Text in lines of at most [`WIDTH`] characters less `taken`, broken between words.
@@ -99,6 +114,14 @@ pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t10_json_holds_no_character_that_hides_or_moves_text_and_means_the_same() {
+        let value = serde_json::json!({"name": "a\u{202E}b\u{1b}[2J\u{9b}\u{7f}\u{E0041}\n山田"});
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.contains(r"a\u202eb\u001b[2J\u009b\u007f\udb40\udc41\n山田"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn lines_are_broken_between_words_and_keep_their_indent() {

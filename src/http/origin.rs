@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_only_its_names_with_its_port_pass() {
+    fn t16_on_loopback_only_its_names_with_its_port_pass() {
         let own = allowed("127.0.0.1:3000", |_| {});
         for good in ["localhost:3000", "LOCALHOST:3000", "127.0.0.1:3000", "[::1]:3000", "[0:0::1]:3000"] {
             assert!(own.host(good), "{good}");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_own_origin_passes_when_none_is_set() {
+    fn t16_only_the_own_origin_passes_when_none_is_set() {
         let own = allowed("127.0.0.1:3000", |_| {});
         for good in ["http://localhost:3000", "HTTP://127.0.0.1:3000", "http://[::1]:3000"] {
             assert!(own.origin(good), "{good}");

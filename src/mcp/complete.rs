@@ -8,7 +8,7 @@ use rmcp::{
 use super::reply::internal;
 use crate::{
     lifecycle::{Lifecycle, ListNames},
-    model::{Actor, Scope},
+    model::{Actor, Scope, visible},
 };
 
 /// The most values that MCP lets a completion list.
@@ -50,7 +50,9 @@ fn starting(typed: &str) -> ListNames {
 fn names(found: Result<crate::lifecycle::NamesFound, crate::lifecycle::Failure>, typed: &str) -> Vec<String> {
     let typed = typed.trim().to_lowercase();
     let items = found.map(|f| f.items).unwrap_or_default();
-    items.into_iter().map(|n| n.name).filter(|n| n.to_lowercase().starts_with(&typed)).collect()
+    // A name that hides characters would come back as another one: such a group is named by its id.
+    let names = items.into_iter().map(|n| n.name).filter(|n| visible(n).is_none());
+    names.filter(|n| n.to_lowercase().starts_with(&typed)).collect()
 }
 
 async fn operations(lifecycle: &Lifecycle, actor: &Actor, typed: &str) -> Vec<String> {

@@ -6,6 +6,8 @@ use rmcp::{
 };
 use serde_json::Value;
 
+use crate::model::visible;
+
 /// The longest value of a prompt's argument, in characters.
 const LONGEST: usize = 500;
 
@@ -64,9 +66,10 @@ impl Prompts {
     }
 }
 
-/// An argument stays on its line: it is a value, not more of the prompt.
+/// An argument stays on its line and is seen whole: it is a value, not more of the prompt.
 fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_control()).collect::<Vec<_>>().join(" ").trim().to_owned()
+    let line = text.split(|c: char| c.is_control()).collect::<Vec<_>>().join(" ");
+    visible(line.trim()).unwrap_or_else(|| line.trim().to_owned())
 }
 
 /// Reads a file: front matter with `title`, `description` and `arguments`, then the text.

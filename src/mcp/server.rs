@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     lifecycle::Lifecycle,
-    model::{Actor, Caller, Channel},
+    model::{Actor, Caller, Channel, Digest},
 };
 
 /// How long a client may keep a list, in milliseconds: lists change only with the binary.
@@ -61,6 +61,7 @@ struct Shared {
     lifecycle: Lifecycle,
     channel: Channel,
     tools: Vec<Tool>,
+    instructions: String,
     prompts: Prompts,
     codec: RequestStateCodec,
     draining: CancellationToken,
@@ -91,8 +92,8 @@ impl Server {
         let key = lifecycle.request_state_key().to_vec();
         let codec = RequestStateCodec::new_with_keyring("k1", [("k1", key)]).map_err(|_| internal())?;
         let tools = tools::all(lifecycle.settings().read_only || lifecycle.unfit().is_some());
-        let prompts = Prompts::embedded();
-        let shared = Shared { lifecycle, channel, tools, prompts, codec, draining };
+        let (prompts, instructions) = (Prompts::embedded(), instructions());
+        let shared = Shared { lifecycle, channel, tools, instructions, prompts, codec, draining };
         Ok(Self { shared: Arc::new(shared), subscriptions: Subscriptions::default() })
     }
 
@@ -166,6 +167,13 @@ impl Server {
     }
 }
 
+/// The instructions, with the digest of every tool's text and schema: a client that pins it notices
+/// when another build tells other things of the tools (guardrails T29).
+fn instructions() -> String {
+    let digest = Digest::of_json(&serde_json::json!(tools::all(false)));
+    format!("{INSTRUCTIONS}\n- Digest of all tools of this build: {digest}")
+}
+
 /// A name from a client, short enough for a record.
 fn clip(text: &str) -> String {
     text.chars().take(64).collect()
@@ -186,7 +194,7 @@ impl ServerHandler for Server {
                 Implementation::new("zia-mcp", env!("CARGO_PKG_VERSION")).with_title("ZIA user management"),
             )
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(&self.shared.instructions)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {

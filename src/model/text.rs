@@ -37,7 +37,7 @@ pub fn visible(text: &str) -> Option<String> {
 }
 
 /// Whether a character hides or moves text: control, bidirectional, zero-width, tag, line separator.
-fn hides(c: char) -> bool {
+pub fn hides(c: char) -> bool {
     c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 

@@ -129,6 +129,17 @@ impl Tenant {
         Ok(())
     }
 
+    /// Gives a group or a department another name, at once.
+    pub(super) fn foreign_rename(&mut self, id: u64, fields: &Value) -> Result<(), OtherAdminError> {
+        let name = fields.get("name").and_then(Value::as_str);
+        let name = name.ok_or_else(|| OtherAdminError("a name is needed".into()))?;
+        let org = std::sync::Arc::make_mut(&mut self.org);
+        if org.groups.rename(id, name) || org.departments.rename(id, name) {
+            return Ok(());
+        }
+        Err(OtherAdminError(format!("no group or department {id}")))
+    }
+
     fn settle(&mut self, id: u64, staged: bool) -> Result<SandboxUser, OtherAdminError> {
         self.publish_foreign(id, staged);
         self.users.get(id).map(|row| self.shown(&row)).ok_or_else(|| no_user(id))

@@ -163,6 +163,7 @@ impl Tenant {
             "activate" => Ok(json!({"published": self.publish_all()})),
             "delete" => self.foreign_delete(id, staged).map(|()| json!({})),
             "create" => self.foreign_create(&user, staged).map(|user| json!(user)),
+            "rename" => self.foreign_rename(id, &user).map(|()| json!({})),
             "change" => self.foreign_change(id, &user, staged).map(|user| json!(user)),
             _ => return None,
         };

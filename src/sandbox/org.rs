@@ -51,6 +51,15 @@ impl Units {
         Self { order, by_id }
     }
 
+    /// Gives a unit another name; false if there is none of this id.
+    pub(super) fn rename(&mut self, id: u64, name: &str) -> bool {
+        let Some(unit) = self.by_id.get_mut(&id) else { return false };
+        name.clone_into(&mut unit.name);
+        let by_id = &self.by_id;
+        self.order.sort_by_cached_key(|id| (by_id.get(id).map(|unit| folded(&unit.name)), *id));
+        true
+    }
+
     pub(super) fn get(&self, id: u64) -> Option<&Unit> {
         self.by_id.get(&id)
     }

@@ -46,7 +46,7 @@ async def test_all_missing_fields_are_named_at_once(table):
             assert field in message
 
 
-async def test_an_attempt_to_approve_is_told_that_a_person_does(table):
+async def test_t2_an_attempt_to_approve_is_told_that_a_person_does(table):
     async with table.http_session(table.url, LEGACY) as session:
         for key in ("confirm", "force", "approved", "confirmation_token"):
             error = (await session.call("deprovision_user", user=PERSON, **{key: True})).error
@@ -101,7 +101,7 @@ async def test_the_case_of_an_address_is_kept(world):
 
 
 @pytest.mark.parametrize("user", ("api.admin@example.com", "API.Admin@Example.com", "165000001", "admin@example.com", "165000002", "sam.synced@example.com", "165000009"))
-async def test_protected_users_are_refused_without_a_capture(world, user):
+async def test_t24_protected_users_are_refused_without_a_capture(world, user):
     async with world.stdio_session("auto", accepts(user)) as session:
         error = (await session.call("deprovision_user", user=user)).error
         assert (error["code"], error["field"]) == ("PROTECTED", "user"), error
@@ -109,7 +109,7 @@ async def test_protected_users_are_refused_without_a_capture(world, user):
     assert world.run("captures", "list", "--json").stdout.strip() == "[]"
 
 
-async def test_protected_patterns_of_the_operator_are_refused(world):
+async def test_t24_protected_patterns_of_the_operator_are_refused(world):
     world.configure('[policy]\nprotected = ["taro.*@example.com"]\n')
     async with world.stdio_session("auto", accepts(PERSON)) as session:
         assert (await session.call("deprovision_user", user=PERSON)).error["code"] == "PROTECTED"

@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import os
 import random
 import re
+from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
-from raw_stdio import raw_server
-from support import ACTIVATE, DELETES, LEGACY, MODERN, WRITES
+from raw_stdio import INFO, META, raw_server
+from support import ACTIVATE, DELETES, HTTP_TOKEN, LEGACY, MODERN, WRITES
 
-CALLS = 300
+# In all 2,000 calls in a run: five seeds, one for each way to be reached. Another seed: TEST_EVIL_SEED=n.
+CALLS = 400
+SEEDS = {"stdio-legacy": 1, "stdio-2026": 2, "http-2026": 3, "stdio-legacy-silent": 4, "stdio-2026-silent": 5}
+GIVEN = os.environ.get("TEST_EVIL_SEED")
 PATIENCE = 3  # seconds after which the model calls again, whether or not an answer came
 AT_ONCE = 6
 TOOLS = (
@@ -64,43 +70,91 @@ class EvilModel:
             wanted = {k: v for k, v in wanted.items() if k not in CONSENTS or k == "operation_id"}
         return tool, wanted
 
-    def extras(self, mode):
+    def extras(self, way):
         """Forged states and answers, which only a client should send."""
-        if mode != MODERN or self.random.random() < 0.6:
-            return {}
+        silent = {"capabilities": random_forms(self.random)} if "silent" in way else {}
+        if "2026" not in way or self.random.random() < 0.6:
+            return silent if "2026" in way else {}
         accepted = {"action": "accept", "content": {"confirm": self.random.choice(("activate", "yes", *VICTIMS[:2]))}}
-        return {"state": str(self.random.choice(self.heard)), "answers": {"confirm": accepted}}
+        # A client that can ask holds states that are good: those it heard are never answered for a person here.
+        known = [h for h in self.heard if not (silent and h.startswith("rs"))]
+        return {**silent, "state": str(self.random.choice(known)), "answers": {"confirm": accepted}}
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", (1, 2))
-@pytest.mark.parametrize("mode", (LEGACY, MODERN))
-async def test_no_sequence_of_calls_deletes_changes_or_publishes(world, mode, seed):
+def random_forms(pick):
+    """What a client may say of its forms: some, all, or that it shows pages."""
+    return {"elicitation": pick.choice(({}, {"form": {}}, {"form": {}, "url": {}}, {"url": {}}))}
+
+
+class OverHttp:
+    """The same calls over HTTP, with the token that a stolen session would have."""
+
+    def __init__(self, url):
+        self.url, self.client = f"{url}/mcp", httpx2.AsyncClient(timeout=60)
+
+    async def call(self, tool, arguments, within, state=None, answers=None, capabilities=None):
+        meta = {f"{META}protocolVersion": MODERN, f"{META}clientInfo": INFO, f"{META}clientCapabilities": capabilities or {"elicitation": {"form": {}}}}
+        params = {"name": tool, "arguments": arguments, "_meta": meta}
+        params |= {} if state is None else {"requestState": state}
+        params |= {} if answers is None else {"inputResponses": answers}
+        headers = {"Authorization": f"Bearer {HTTP_TOKEN}", "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        answer = await asyncio.wait_for(self.client.post(self.url, headers=headers, json=body), within)
+        data = [line.removeprefix("data:") for line in answer.text.splitlines() if line.startswith("data:")]
+        return json.loads(data[-1] if data else answer.text)
+
+    async def lives(self):
+        return "error" not in await self.call("list_groups", {}, 30)
+
+
+@asynccontextmanager
+async def reached(world, way):
+    """A server that is reached this way."""
+    if way.startswith("http"):
+        with world.http("--log", "error") as server:
+            over = OverHttp(server.url)
+            async with over.client:
+                yield over
+        return
+    capabilities = {"elicitation": {}} if "silent" in way else None
+    async with raw_server(world, LEGACY if "legacy" in way else MODERN, capabilities, log="error") as server:
+        yield server
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("way", "seed"), [(way, int(GIVEN or seed)) for way, seed in SEEDS.items()])
+async def test_t1_no_sequence_of_calls_deletes_changes_or_publishes(world, way, seed):
+    again = f"TEST_EVIL_SEED={seed} pytest tests/clients/test_evil_model.py -k '{way}'"
+    world.configure("[approval]\nask_seconds = 2\n")
     world.sandbox.control("POST", "foreign/stage")
     model = EvilModel(seed)
     many = asyncio.Semaphore(AT_ONCE)
     answered, opened = 0, set()
-    async with raw_server(world, mode, log="error") as server:
+    async with reached(world, way) as server:
 
         async def one():
             nonlocal answered
             async with many:
                 tool, arguments = model.call()
                 try:
-                    message = await server.call(tool, arguments, PATIENCE, **model.extras(mode))
+                    message = await server.call(tool, arguments, PATIENCE, **model.extras(way))
                 except TimeoutError:
                     return
                 answered += 1
-                if "awaiting_approval" in json.dumps(message):
+                said = json.dumps(message)
+                if "awaiting_approval" in said or "input_required" in said:
                     opened.add(tool)
                 model.listen(message)
 
         await asyncio.gather(*(one() for _ in range(CALLS)))
-        assert await server.lives()
-    assert answered > CALLS / 2 and opened >= {"deprovision_user", "activate"}, f"{answered} answered, {opened} opened: too tame a run"
+        assert await server.lives(), again
+    tame = f"{answered} answered, {opened} opened: too tame a run; {again}"
+    assert answered > CALLS / 2 and opened >= {"deprovision_user", "activate"}, tame
     journal = world.sandbox.journal()
     unasked = [e for e in journal if e["endpoint"] in DELETES | {ACTIVATE} or e["method"] == "PUT"]
-    assert unasked == [], unasked
-    assert {e["endpoint"] for e in journal if e["endpoint"] in WRITES} <= {"POST /users"}
-    assert world.sandbox.control("GET", "")["status"] == "PENDING", "others' staged changes were published"
-    assert not [e for e in journal if e["status"] == 429]
+    assert unasked == [], (again, unasked)
+    assert {e["endpoint"] for e in journal if e["endpoint"] in WRITES} <= {"POST /users"}, again
+    assert world.sandbox.control("GET", "")["status"] == "PENDING", f"others' staged changes were published; {again}"
+    # A busy machine lets two calls arrive closer together than they were sent; more would be our pacing.
+    assert len([e for e in journal if e["status"] == 429]) <= 2, again
+    assert world.run("audit", "verify").returncode == 0, again

@@ -62,7 +62,7 @@ def test_the_scheme_of_the_token_is_known_in_any_case(table):
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "evil.example@127.0.0.1", "169.254.169.254", ""]
 )
-def test_a_foreign_host_is_refused(table, host):
+def test_t16_a_foreign_host_is_refused(table, host):
     answer = post(table, {**BOTH, **BEARER, "Host": host})
     assert answer.status_code in ((403,) if host else (400, 403)), (answer.status_code, answer.text)
 
@@ -71,7 +71,7 @@ def test_a_foreign_host_is_refused(table, host):
     "origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://", "http://127.0.0.1.evil.example", "http://127.0.0.1:1"]
 )
 @pytest.mark.parametrize("mode", GENERATIONS)
-def test_a_foreign_origin_is_refused(table, origin, mode):
+def test_t16_a_foreign_origin_is_refused(table, origin, mode):
     headers, body = (modern("tools/list") if mode == MODERN else ({**BOTH, **BEARER}, initialize()))
     answer = post(table, {**headers, "Origin": origin}, body)
     assert answer.status_code == 403, (answer.status_code, answer.text)

@@ -49,7 +49,7 @@ async def test_a_closed_form_leaves_the_operation_waiting(world, mode):
     nothing_was_sent(world)
 
 
-async def test_silence_is_given_up_after_ask_seconds_and_is_no_approval(world):
+async def test_t3_silence_is_given_up_after_ask_seconds_and_is_no_approval(world):
     world.configure("[approval]\nask_seconds = 1\n")
     person = stays_silent()
     async with world.stdio_session(LEGACY, person) as session:
@@ -136,7 +136,7 @@ async def test_every_question_shows_the_user_the_operation_and_the_command(world
 
 @pytest.mark.parametrize("mode", GENERATIONS)
 @pytest.mark.parametrize("person", (accepts, cancels, declines, nobody), ids=lambda p: p.__name__)
-async def test_over_http_no_client_can_approve(world, mode, person):
+async def test_t3_over_http_no_client_can_approve(world, mode, person):
     someone = person(PERSON) if person is accepts else person()
     async with world.session("http", mode, someone) as session:
         answer = await ask(session)
@@ -148,7 +148,7 @@ async def test_over_http_no_client_can_approve(world, mode, person):
 
 
 @pytest.mark.parametrize("mode", GENERATIONS)
-async def test_a_user_who_changed_after_the_question_is_not_deleted(world, mode):
+async def test_t8_a_user_who_changed_after_the_question_is_not_deleted(world, mode):
     someone = world.sandbox.user(PERSON)
     change = {"id": someone["id"], "user": {"name": "Somebody Else"}}
     person = accepts(PERSON, looks=lambda: world.sandbox.control("POST", "foreign/change", change))

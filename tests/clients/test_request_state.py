@@ -32,7 +32,7 @@ async def open_operations(session):
     return [o["operation_id"] for o in (await session.call("tenant_status"))["open_operations"]]
 
 
-async def test_a_state_is_good_once(world):
+async def test_t5_a_state_is_good_once(world):
     async with world.stdio_session(MODERN, somebody) as session:
         state = (await question(session)).request_state
         done = await session.once("deprovision_user", ARGUMENTS, state, accepted())
@@ -52,7 +52,7 @@ async def test_f33_twenty_replays_at_once_carry_out_one_delete(world):
     assert_deleted_then_active(world.sandbox)
 
 
-async def test_a_state_with_other_arguments_is_refused_and_the_operation_stays_open(world):
+async def test_t6_a_state_with_other_arguments_is_refused_and_the_operation_stays_open(world):
     async with world.stdio_session(MODERN, somebody) as session:
         state = (await question(session)).request_state
         for other in ({"user": "alex.kim@example.com", "reason": "left"}, {"user": PERSON}, {"user": PERSON, "reason": "LEFT"}):
@@ -67,7 +67,7 @@ async def test_a_state_with_other_arguments_is_refused_and_the_operation_stays_o
         assert (done.outcome, done["operation_id"]) == ("done", operation)
 
 
-async def test_a_swapped_state_decides_neither_operation(world):
+async def test_t6_a_swapped_state_decides_neither_operation(world):
     other = {"user": "alex.kim@example.com"}
     async with world.stdio_session(MODERN, somebody) as session:
         first, second = await question(session), await question(session, other)
@@ -78,7 +78,7 @@ async def test_a_swapped_state_decides_neither_operation(world):
     assert world.sandbox.writes() == []
 
 
-async def test_every_forged_state_is_refused_with_one_text(world):
+async def test_t6_every_forged_state_is_refused_with_one_text(world):
     async with world.stdio_session(MODERN, somebody) as session:
         state = (await question(session)).request_state
         middle = len(state) // 2
@@ -104,7 +104,7 @@ async def test_every_flipped_character_breaks_the_seal(world):
     assert world.sandbox.writes() == []
 
 
-async def test_a_state_of_another_server_does_not_open(world, tmp_path_factory):
+async def test_t6_a_state_of_another_server_does_not_open(world, tmp_path_factory):
     async with world.stdio_session(MODERN, somebody) as session:
         state = (await question(session)).request_state
     world.settings["ZIA_MCP_STATE_DIR"] = str(tmp_path_factory.mktemp("other"))
@@ -146,7 +146,7 @@ async def test_a_client_that_cannot_ask_gets_no_state_to_answer_for(world):
     ],
     ids=str,
 )
-async def test_an_answer_of_the_wrong_shape_is_asked_again_and_never_taken(world, answers):
+async def test_t3_an_answer_of_the_wrong_shape_is_asked_again_and_never_taken(world, answers):
     async with raw_server(world, MODERN) as server:
         asked = await server.call("deprovision_user", ARGUMENTS, capabilities=FORMS)
         state = asked["result"]["requestState"]
@@ -162,7 +162,7 @@ async def test_an_answer_of_the_wrong_shape_is_asked_again_and_never_taken(world
         assert done["result"]["structuredContent"]["outcome"] == "done", done
 
 
-async def test_answers_without_a_state_decide_nothing(world):
+async def test_t3_answers_without_a_state_decide_nothing(world):
     async with raw_server(world, MODERN) as server:
         good = {"confirm": {"action": "accept", "content": {"confirm": PERSON}}}
         asked = await server.call("deprovision_user", ARGUMENTS, answers=good, capabilities=FORMS)

@@ -124,7 +124,7 @@ def raw_keys(keys):
     return {f"{name} raw": base64.b64decode(key) for name, key in keys.items()}
 
 
-async def test_no_secret_of_an_api_key_sign_in_appears_anywhere(world):
+async def test_t18_no_secret_of_an_api_key_sign_in_appears_anywhere(world):
     with Wiretap(world.sandbox.url) as tap:
         world.settings["ZIA_BASE_URL"] = tap.url
         places = {}
@@ -150,7 +150,7 @@ async def test_no_secret_of_an_api_key_sign_in_appears_anywhere(world):
     assert leaks(secrets, places) == []
 
 
-async def test_no_secret_of_a_one_api_sign_in_appears_anywhere(world):
+async def test_t18_no_secret_of_a_one_api_sign_in_appears_anywhere(world):
     for name in ("ZIA_USERNAME", "ZIA_PASSWORD", "ZIA_API_KEY"):
         del world.settings[name]
     sandbox = world.sandbox.settings

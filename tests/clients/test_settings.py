@@ -93,14 +93,14 @@ def test_a_configuration_file_that_is_not_there_is_named(world):
     refused(world.run("serve", "--config", "/no/such/file.toml"), "/no/such/file.toml")
 
 
-def test_a_configuration_that_others_can_write_is_refused(world):
+def test_t35_a_configuration_that_others_can_write_is_refused(world):
     world.configure("[approval]\nask_seconds = 5\n")
     (world.place / "zia-mcp.toml").chmod(0o666)
     refused(world.run("serve"), "zia-mcp.toml")
 
 
 @pytest.mark.parametrize("mode", (0o644, 0o640, 0o604))
-def test_a_secret_file_that_others_can_read_is_refused(world, mode):
+def test_t35_a_secret_file_that_others_can_read_is_refused(world, mode):
     file = world.place / "password"
     file.write_text(SECRET)
     file.chmod(mode)
@@ -116,7 +116,7 @@ def test_a_secret_file_that_is_private_is_read(world):
 
 
 @pytest.mark.parametrize("mode", (0o755, 0o750, 0o777, 0o701))
-def test_a_state_directory_that_others_can_enter_is_refused(world, mode):
+def test_t35_a_state_directory_that_others_can_enter_is_refused(world, mode):
     world.state.chmod(mode)
     ran = world.run("serve")
     assert ran.returncode in (CONFIG, 77), (ran.returncode, ran.stderr)
@@ -124,7 +124,7 @@ def test_a_state_directory_that_others_can_enter_is_refused(world, mode):
     world.state.chmod(0o700)
 
 
-def test_a_key_file_that_others_can_read_is_refused(world):
+def test_t35_a_key_file_that_others_can_read_is_refused(world):
     assert world.call("tenant_status")[0] == 0
     key = world.state / "key"
     key.chmod(0o644)
@@ -150,12 +150,12 @@ def test_a_lost_key_file_is_not_made_anew_over_data(world):
 @pytest.mark.parametrize(
     "url", ("http://example.com", "http://10.0.0.1:80", "ftp://127.0.0.1", "https://user:pw@zsapi.zscaler.net", "zsapi.zscaler.net", "https://", "http://127.0.0.1.evil.example")
 )
-def test_a_base_url_that_would_carry_the_password_elsewhere_is_refused(world, url):
+def test_t17_a_base_url_that_would_carry_the_password_elsewhere_is_refused(world, url):
     refused(served(world, ZIA_BASE_URL=url), "ZIA_BASE_URL")
 
 
 @pytest.mark.parametrize("cloud", ("zscalr", "evil.example", "zscaler.net/../x", "zscaler@evil.example", "zscaler.net."))
-def test_an_unknown_cloud_is_refused_by_name(world, cloud):
+def test_t17_an_unknown_cloud_is_refused_by_name(world, cloud):
     refused(served(world, drop=("ZIA_BASE_URL",), ZIA_CLOUD=cloud), "ZIA_CLOUD")
 
 

@@ -90,7 +90,7 @@ async def test_missing_arguments_are_like_none_given(world):
 
 
 @pytest.mark.parametrize("mode", (LEGACY, MODERN))
-async def test_meta_approves_nothing(world, mode):
+async def test_t2_meta_approves_nothing(world, mode):
     async with raw_server(world, mode) as server:
         for meta in ({"approved": True}, {"confirm": PERSON}, {"io.modelcontextprotocol/approved": True}):
             answer = await server.call("deprovision_user", {"user": PERSON}, meta=meta)
@@ -98,7 +98,7 @@ async def test_meta_approves_nothing(world, mode):
     assert world.sandbox.writes() == []
 
 
-async def test_an_answer_nobody_asked_for_approves_nothing(world):
+async def test_t3_an_answer_nobody_asked_for_approves_nothing(world):
     async with raw_server(world, LEGACY, {"elicitation": {}}) as server:
         answer = {"action": "accept", "content": {"confirm": PERSON}}
         for id in (0, 1, "0", 99):

@@ -59,7 +59,7 @@ fn a_oneapi_tenant_is_named_by_host_and_vanity_name() {
 }
 
 #[test]
-fn each_unusable_setting_is_named_without_its_value() {
+fn t17_each_unusable_setting_is_named_without_its_value() {
     let other = |username: &str, password: &str, key: &str| {
         Settings::api_key(Some("zscaler"), None, username, password.into(), key.into())
     };

@@ -119,7 +119,7 @@ async fn headers_that_do_not_fit_are_refused() {
 }
 
 #[tokio::test]
-async fn headers_that_contradict_the_body_or_each_other_are_header_mismatches() {
+async fn t31_headers_that_contradict_the_body_or_each_other_are_header_mismatches() {
     let server = Server::start().await;
     let call = modern_call(1, "echo", json!({}));
     for (name, value) in [
@@ -145,7 +145,7 @@ async fn headers_that_contradict_the_body_or_each_other_are_header_mismatches() 
 }
 
 #[tokio::test]
-async fn contradicting_lengths_are_refused_or_read_as_chunks() {
+async fn t31_contradicting_lengths_are_refused_or_read_as_chunks() {
     let server = Server::start().await;
     let call = modern_call(1, "echo", json!({}));
     let post = async |lengths: [(&str, &str); 2], body: &str| {

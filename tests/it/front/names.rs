@@ -5,7 +5,7 @@ use serde_json::json;
 use super::wire::Server;
 
 #[tokio::test]
-async fn a_foreign_host_is_403_before_the_token_is_looked_at() {
+async fn t16_a_foreign_host_is_403_before_the_token_is_looked_at() {
     let server = Server::start().await;
     let port = server.address.port();
     for good in [
@@ -41,7 +41,7 @@ async fn a_foreign_host_is_403_before_the_token_is_looked_at() {
 }
 
 #[tokio::test]
-async fn no_host_and_two_hosts_are_400() {
+async fn t16_no_host_and_two_hosts_are_400() {
     let server = Server::start().await;
     let own = server.address.to_string();
     for hosts in
@@ -54,7 +54,7 @@ async fn no_host_and_two_hosts_are_400() {
 }
 
 #[tokio::test]
-async fn a_host_in_the_request_line_counts_too() {
+async fn t16_a_host_in_the_request_line_counts_too() {
     let server = Server::start().await;
     let own = server.address.to_string();
     let status = async |uri: &str, host: &str| {
@@ -68,7 +68,7 @@ async fn a_host_in_the_request_line_counts_too() {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_403_though_no_list_is_set() {
+async fn t16_a_foreign_origin_is_403_though_no_list_is_set() {
     let server = Server::start().await;
     let port = server.address.port();
     for good in [

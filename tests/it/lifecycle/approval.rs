@@ -62,7 +62,7 @@ async fn f31_requests_that_differ_at_the_same_time_leave_one_open_operation() {
 }
 
 #[tokio::test]
-async fn f33_a_hundred_answers_at_the_same_time_delete_once() {
+async fn t5_f33_a_hundred_answers_at_the_same_time_delete_once() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
     let asked = ask(&bench, &email).await;
@@ -133,7 +133,7 @@ async fn nobodys_decision_in_time_is_an_end() {
 }
 
 #[tokio::test]
-async fn over_http_a_form_is_not_offered_and_not_accepted() {
+async fn t3_over_http_a_form_is_not_offered_and_not_accepted() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     let ann = remote("ann");
@@ -148,7 +148,7 @@ async fn over_http_a_form_is_not_offered_and_not_accepted() {
 }
 
 #[tokio::test]
-async fn an_operation_begun_at_the_terminal_is_not_answered_over_http() {
+async fn t3_an_operation_begun_at_the_terminal_is_not_answered_over_http() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
     let asked = ask(&bench, &email).await;
@@ -158,7 +158,7 @@ async fn an_operation_begun_at_the_terminal_is_not_answered_over_http() {
 }
 
 #[tokio::test]
-async fn an_operation_begun_over_http_is_not_answered_by_a_form_elsewhere() {
+async fn t3_an_operation_begun_over_http_is_not_answered_by_a_form_elsewhere() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
     let begun = bench.lifecycle.deprovision(remote("local"), leaver(&email)).await.unwrap();
@@ -170,7 +170,7 @@ async fn an_operation_begun_over_http_is_not_answered_by_a_form_elsewhere() {
 }
 
 #[tokio::test]
-async fn another_callers_operation_looks_exactly_like_none() {
+async fn t15_another_callers_operation_looks_exactly_like_none() {
     let bench = Bench::new().await;
     let (_, email) = plain(&bench);
     let theirs = ask(&bench, &email).await;
@@ -193,7 +193,7 @@ async fn another_callers_operation_looks_exactly_like_none() {
 }
 
 #[tokio::test]
-async fn a_caller_has_at_most_twenty_operations_waiting() {
+async fn t23_a_caller_has_at_most_twenty_operations_waiting() {
     let bench = Bench::new().await;
     let mut first = None;
     for at in 0..20 {

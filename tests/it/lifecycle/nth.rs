@@ -157,28 +157,28 @@ macro_rules! every_nth {
 }
 
 every_nth! {
-    provision_whichever_transaction_does_not_begin: Provision, Begin, NotDone;
-    provision_whichever_commit_fails: Provision, Commit, NotDone;
+    t26_provision_whichever_transaction_does_not_begin: Provision, Begin, NotDone;
+    t26_provision_whichever_commit_fails: Provision, Commit, NotDone;
     provision_whichever_commit_is_not_heard_of: Provision, Commit, DoneUnheard;
     provision_whichever_reading_fails: Provision, Read, NotDone;
-    update_whichever_transaction_does_not_begin: Update, Begin, NotDone;
-    update_whichever_commit_fails: Update, Commit, NotDone;
+    t26_update_whichever_transaction_does_not_begin: Update, Begin, NotDone;
+    t26_update_whichever_commit_fails: Update, Commit, NotDone;
     update_whichever_commit_is_not_heard_of: Update, Commit, DoneUnheard;
     update_whichever_reading_fails: Update, Read, NotDone;
-    deprovision_whichever_transaction_does_not_begin: Deprovision, Begin, NotDone;
-    deprovision_whichever_commit_fails: Deprovision, Commit, NotDone;
+    t26_deprovision_whichever_transaction_does_not_begin: Deprovision, Begin, NotDone;
+    t26_deprovision_whichever_commit_fails: Deprovision, Commit, NotDone;
     deprovision_whichever_commit_is_not_heard_of: Deprovision, Commit, DoneUnheard;
     deprovision_whichever_reading_fails: Deprovision, Read, NotDone;
-    several_whichever_transaction_does_not_begin: Several, Begin, NotDone;
-    several_whichever_commit_fails: Several, Commit, NotDone;
+    t26_several_whichever_transaction_does_not_begin: Several, Begin, NotDone;
+    t26_several_whichever_commit_fails: Several, Commit, NotDone;
     several_whichever_commit_is_not_heard_of: Several, Commit, DoneUnheard;
     several_whichever_reading_fails: Several, Read, NotDone;
-    restore_whichever_transaction_does_not_begin: Restore, Begin, NotDone;
-    restore_whichever_commit_fails: Restore, Commit, NotDone;
+    t26_restore_whichever_transaction_does_not_begin: Restore, Begin, NotDone;
+    t26_restore_whichever_commit_fails: Restore, Commit, NotDone;
     restore_whichever_commit_is_not_heard_of: Restore, Commit, DoneUnheard;
     restore_whichever_reading_fails: Restore, Read, NotDone;
-    activate_whichever_transaction_does_not_begin: Activate, Begin, NotDone;
-    activate_whichever_commit_fails: Activate, Commit, NotDone;
+    t26_activate_whichever_transaction_does_not_begin: Activate, Begin, NotDone;
+    t26_activate_whichever_commit_fails: Activate, Commit, NotDone;
     activate_whichever_commit_is_not_heard_of: Activate, Commit, DoneUnheard;
     activate_whichever_reading_fails: Activate, Read, NotDone;
 }

@@ -11,7 +11,7 @@ use crate::support::{Bench, local};
 const NORA: &str = "nora.new@example.com";
 
 #[tokio::test]
-async fn a_store_without_an_audit_trail_sends_nothing() {
+async fn t26_a_store_without_an_audit_trail_sends_nothing() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     let asked = ask(&bench, &email).await;
@@ -27,7 +27,7 @@ async fn a_store_without_an_audit_trail_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_send_that_cannot_be_recorded_is_not_made() {
+async fn t26_a_send_that_cannot_be_recorded_is_not_made() {
     let bench = Bench::new().await;
     let (id, email) = plain(&bench);
     let asked = ask(&bench, &email).await;
@@ -40,7 +40,7 @@ async fn a_send_that_cannot_be_recorded_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_store_that_takes_nothing_after_the_approval_is_told_and_nothing_is_sent() {
+async fn t26_a_store_that_takes_nothing_after_the_approval_is_told_and_nothing_is_sent() {
     let bench = Bench::new().await;
     bench
         .raw_sql("CREATE TRIGGER full BEFORE UPDATE ON operations BEGIN SELECT RAISE(ABORT, 'full'); END")

@@ -65,7 +65,7 @@ fn check(hunt: &Hunt, output: &Output) {
 }
 
 #[tokio::test]
-async fn one_call_at_the_terminal_shows_no_secret() {
+async fn t18_one_call_at_the_terminal_shows_no_secret() {
     let place = Place::new().await;
     let group = place.tenant.groups().first().unwrap().id.to_string();
     let new = serde_json::json!({"name": "Ada", "email": "ada@example.com", "groups": [group]});
@@ -89,7 +89,7 @@ async fn one_call_at_the_terminal_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn serving_http_shows_no_token() {
+async fn t18_serving_http_shows_no_token() {
     let place = Place::new().await;
     let mut serve = place.command(&place.tenant.settings().password);
     serve.args(["serve", "--http", "127.0.0.1:0"]).env("ZIA_MCP_HTTP_TOKEN", TOKEN);

@@ -190,7 +190,7 @@ fn trace() -> (Log, tracing::subscriber::DefaultGuard) {
 }
 
 #[tokio::test]
-async fn a_whole_life_shows_no_secret() {
+async fn t18_a_whole_life_shows_no_secret() {
     let (log, _guard) = trace();
     let mut world = World::new().await;
     let lifecycle = world.lifecycle(&world.credentials()).await;
@@ -215,7 +215,7 @@ async fn a_whole_life_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn runs_that_fail_show_no_secret() {
+async fn t18_runs_that_fail_show_no_secret() {
     let (log, _guard) = trace();
     let mut world = World::new().await;
     // What a fault leaves unsettled is not waited for.

@@ -40,7 +40,7 @@ async fn a_first_start_makes_everything_private() {
 }
 
 #[tokio::test]
-async fn anything_that_others_can_enter_is_refused_with_the_command_that_mends_it() {
+async fn t35_anything_that_others_can_enter_is_refused_with_the_command_that_mends_it() {
     let home = Home::new();
     home.open().await.close().await;
     let dir = home.settings().state_dir;
@@ -57,7 +57,7 @@ async fn anything_that_others_can_enter_is_refused_with_the_command_that_mends_i
 }
 
 #[tokio::test]
-async fn a_symbolic_link_is_refused() {
+async fn t35_a_symbolic_link_is_refused() {
     let home = Home::new();
     home.open().await.close().await;
     let dir = home.settings().state_dir;
@@ -76,7 +76,7 @@ async fn a_symbolic_link_is_refused() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_another_user_is_refused() {
+async fn t35_what_belongs_to_another_user_is_refused() {
     let home = Home::new();
     home.open().await.close().await;
     let dir = home.settings().state_dir;
@@ -91,7 +91,7 @@ async fn what_belongs_to_another_user_is_refused() {
 }
 
 #[tokio::test]
-async fn something_else_in_the_place_of_a_file_is_refused() {
+async fn t35_something_else_in_the_place_of_a_file_is_refused() {
     let home = Home::new();
     fs::write(home.settings().state_dir, "").unwrap();
     insecure(home.try_open().await);

@@ -99,7 +99,7 @@ async fn what_will_not_change_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_the_cookie_stays() {
+async fn t17_a_redirect_is_not_followed_and_the_cookie_stays() {
     let elsewhere = Tenant::start(|_| json(200, "[]")).await;
     for status in [301, 302, 303, 307, 308] {
         let to = format!("location: {}/api/v1/users\r\n", elsewhere.url);

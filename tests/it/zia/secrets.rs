@@ -88,7 +88,7 @@ async fn everything(zia: &Zia, said: &mut String) {
 }
 
 #[tokio::test]
-async fn no_secret_shows_anywhere_whatever_the_tenant_answers() {
+async fn t18_no_secret_shows_anywhere_whatever_the_tenant_answers() {
     // Answers that repeat what was sent, as an upstream with debugging on would.
     let echoes: [fn(&Seen) -> Answer; 5] = [
         |seen| json(400, &serde_json::json!({"code": "BAD", "message": seen.body}).to_string()),
