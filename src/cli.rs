@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod operations;
 mod output;
+mod password;
 mod sandbox;
 mod serve;
 mod store;
@@ -66,6 +67,8 @@ enum Command {
     Approve(decide::Decide),
     /// Reject an operation, as an enrolled approver
     Reject(decide::Decide),
+    /// Show the first password of a new user, once
+    Password(password::Password),
     /// Enrol those who may approve
     Approver(approver::Approver),
     /// Show open and recent operations, or one whole
@@ -105,6 +108,7 @@ impl Cli {
             Command::Call(call) => call.run(&self.general).await,
             Command::Approve(decide) => decide.run(&self.general, true).await,
             Command::Reject(decide) => decide.run(&self.general, false).await,
+            Command::Password(password) => password.run(&self.general).await,
             Command::Approver(approver) => approver.run(&self.general).await,
             Command::Operations(operations) => operations.run(&self.general).await,
             Command::Captures(captures) => captures.run(&self.general).await,

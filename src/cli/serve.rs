@@ -86,7 +86,8 @@ impl Serve {
         }
         let server = server(wired, Channel::Http, shutdown.clone())?;
         let lifecycle = wired.lifecycle.clone();
-        lifecycle.set_console(format!("{}{CONSOLE_PATH}", bound.public_url()));
+        let page = format!("{}{CONSOLE_PATH}", bound.public_url());
+        lifecycle.set_console(move || Some(page.clone()));
         let policy = lifecycle.settings().policy.clone();
         let console = Some(Console { records: lifecycle.records(), policy });
         let ready = move || readiness(lifecycle.clone());

@@ -11,6 +11,7 @@ use super::{
     audit::entry,
     details::Details,
     failure::{Code, Failure},
+    handoff,
     operation::{self, has_lapsed, is_moving, may_follow},
     report::Report,
 };
@@ -47,14 +48,15 @@ impl Lifecycle {
             return Err(paused);
         }
         let operation = self.load(id).await?;
-        self.report_on(&operation, self.is_running(&operation))
+        self.report_on(&operation, self.is_running(&operation)).await
     }
 
-    fn report_on(&self, operation: &Operation, running: bool) -> Result<Report, Failure> {
+    async fn report_on(&self, operation: &Operation, running: bool) -> Result<Report, Failure> {
         let mut report = operation::report(operation, self.clock.now(), running)?;
         if let Some(how) = &mut report.how_to_approve {
             how.page = self.console_page(&operation.id);
         }
+        handoff::tell(&mut report, operation, &self.store, || self.password_page(&operation.id)).await?;
         Ok(report)
     }
 
@@ -92,7 +94,7 @@ impl Lifecycle {
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
             let undecided = decision && operation.state == State::Awaiting;
             if !(moving || undecided) || Instant::now() >= until {
-                return self.report_on(&operation, running);
+                return self.report_on(&operation, running).await;
             }
             let look = tokio::time::sleep(LOOK_AGAIN);
             tokio::select! {
