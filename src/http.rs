@@ -10,6 +10,7 @@ mod crowd;
 mod guard;
 mod health;
 mod listener;
+mod local;
 mod origin;
 mod tls;
 mod token;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use console::{Console, PATH as CONSOLE_PATH};
 pub use health::Readiness;
+pub use local::LocalConsole;
 pub use token::ensure_token;
 
 use crate::private_file::PrivateFileError;

@@ -38,6 +38,7 @@ mod statement;
 mod status;
 mod subject;
 mod update;
+mod visit;
 mod watch;
 
 use std::{
@@ -73,6 +74,7 @@ pub use report::{
 pub use restore::RestoreUser;
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
 pub use update::UpdateUser;
+pub use visit::Visit;
 
 pub use crate::store::{Approver, Proof};
 use crate::{

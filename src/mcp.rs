@@ -13,5 +13,6 @@ mod server;
 pub mod stdio;
 mod subscriptions;
 mod tools;
+mod visit;
 
 pub use server::Server;

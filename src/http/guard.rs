@@ -47,7 +47,7 @@ const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Guard(Arc<Inner>);
 
 struct Inner {
-    allowed: Allowed,
+    allowed: Arc<Allowed>,
     token: Token,
     caller: Caller,
     calls: Arc<Semaphore>,
@@ -68,7 +68,7 @@ impl Guard {
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(SESSION_IDLE);
         Self(Arc::new(Inner {
-            allowed,
+            allowed: Arc::new(allowed),
             token: Token::new(&options.token),
             caller: Caller(options.caller.clone()),
             calls: Arc::new(Semaphore::new(MAX_CALLS as usize)),
@@ -97,13 +97,22 @@ impl Guard {
             .with_cancellation_token(sessions.child_token());
         let mcp =
             StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&self.0.sessions), config);
-        Router::new()
-            .route_service("/mcp", mcp)
-            .layer(middleware::from_fn_with_state(self.clone(), call))
-            .merge(open)
-            .layer(middleware::from_fn_with_state(self, own_name))
-            .layer(CatchPanicLayer::custom(internal_error))
+        let allowed = Arc::clone(&self.0.allowed);
+        let calls =
+            Router::new().route_service("/mcp", mcp).layer(middleware::from_fn_with_state(self, call));
+        named(calls.merge(open), allowed)
     }
+}
+
+/// Pages that need no token, behind the checks of host and origin.
+pub(super) fn own_pages(open: Router, allowed: Allowed) -> Router {
+    named(open, Arc::new(allowed))
+}
+
+fn named(router: Router, allowed: Arc<Allowed>) -> Router {
+    router
+        .layer(middleware::from_fn_with_state(allowed, own_name))
+        .layer(CatchPanicLayer::custom(internal_error))
 }
 
 /// Answers for a handler that panicked; the hook has logged where.
@@ -112,11 +121,10 @@ fn internal_error(_: Box<dyn Any + Send>) -> Response {
 }
 
 /// Lets a request pass that is meant for this server and comes from no foreign page.
-async fn own_name(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let allowed = &guard.0.allowed;
+async fn own_name(State(allowed): State<Arc<Allowed>>, request: Request, next: Next) -> Response {
     match host(request.headers()) {
         None => return refuse(StatusCode::BAD_REQUEST, "a request has one Host header"),
-        Some(host) if !is_own(allowed, host, request.uri()) => {
+        Some(host) if !is_own(&allowed, host, request.uri()) => {
             tracing::debug!(http.refused = "host", "refused a request");
             return refuse(
                 StatusCode::FORBIDDEN,

@@ -14,6 +14,7 @@ use super::{
     handoff,
     operation::{self, has_lapsed, is_moving, may_follow},
     report::Report,
+    visit::Visit,
 };
 use crate::{
     model::{Action, Actor, Digest, Operation, OperationId, State, UserId},
@@ -30,11 +31,13 @@ pub struct Begun {
     pub operation: OperationId,
     /// What to ask the person in the client.
     pub question: Option<Question>,
+    /// The page to send them to instead, where the client does not decide.
+    pub visit: Option<Visit>,
 }
 
 impl Begun {
     pub(crate) fn plain(operation: &Operation) -> Self {
-        Self { operation: operation.id.clone(), question: None }
+        Self { operation: operation.id.clone(), question: None, visit: None }
     }
 }
 
@@ -71,7 +74,10 @@ impl Lifecycle {
     }
 
     /// The same, waiting for a person's decision, too.
-    pub(crate) async fn follow(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
+    ///
+    /// # Errors
+    /// As [`Lifecycle::wait`].
+    pub async fn follow(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
         self.wait_for(id, most, true).await
     }
 

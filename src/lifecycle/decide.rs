@@ -2,7 +2,7 @@
 
 use super::{
     Lifecycle, Policy, Records,
-    approval::approved_digest,
+    approval::{approved_digest, forget_answers},
     audit::entry,
     begin::no_such_operation,
     bulk::is_ready,
@@ -198,6 +198,7 @@ impl Records {
         let (by, last) = (names.join(" and "), approvals.last().ok_or_else(no_such_operation)?);
         let (channel, digest) = (last.channel.clone(), approved_digest(operation, &details));
         details.approval = Some(Approval { by: by.clone(), ..last.clone() });
+        forget_answers(&mut details);
         let audit = entry(
             "approval.given",
             [
