@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod operations;
 mod output;
+mod password;
 mod sandbox;
 mod serve;
 mod store;
@@ -67,6 +68,8 @@ enum Command {
     Approve(decide::Decide),
     /// Reject an operation, as an enrolled approver
     Reject(decide::Decide),
+    /// Show the first password of a new user, once
+    Password(password::Password),
     /// Enrol those who may approve
     Approver(approver::Approver),
     /// Make a bearer token for a caller over HTTP
@@ -108,6 +111,7 @@ impl Cli {
             Command::Call(call) => call.run(&self.general).await,
             Command::Approve(decide) => decide.run(&self.general, true).await,
             Command::Reject(decide) => decide.run(&self.general, false).await,
+            Command::Password(password) => password.run(&self.general).await,
             Command::Approver(approver) => approver.run(&self.general).await,
             Command::Token(token) => token.run(),
             Command::Operations(operations) => operations.run(&self.general).await,

@@ -15,6 +15,7 @@ mod health;
 mod jwt;
 mod keys;
 mod listener;
+mod local;
 mod origin;
 mod strict;
 mod tls;
@@ -36,6 +37,7 @@ pub use access::NamedToken;
 pub use console::{Console, PATH as CONSOLE_PATH};
 pub use health::Readiness;
 pub use jwt::{Issuer, algorithm};
+pub use local::LocalConsole;
 pub use token::{ensure_token, new_token};
 
 use crate::private_file::PrivateFileError;

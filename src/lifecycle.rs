@@ -19,6 +19,7 @@ mod executor;
 mod export;
 mod failure;
 mod find;
+mod handoff;
 mod keyed;
 mod operation;
 mod pace;
@@ -39,10 +40,12 @@ mod statement;
 mod status;
 mod subject;
 mod update;
+mod visit;
 mod watch;
 
 use std::{
     collections::HashSet,
+    fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -62,6 +65,7 @@ pub use deprovision::DeprovisionUser;
 pub use export::Exportable;
 pub use failure::{Candidate, Code, Failure};
 pub use find::{FindUser, FoundUsers, ListNames, Match, NamesFound, Source};
+pub use handoff::FirstPassword;
 pub use pace::Pace;
 pub use policy::{CallerRule, Policy, Tier};
 pub use provision::ProvisionUser;
@@ -73,6 +77,7 @@ pub use report::{
 pub use restore::RestoreUser;
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
 pub use update::UpdateUser;
+pub use visit::Visit;
 
 pub use crate::store::{Approver, Proof};
 use crate::{
@@ -101,6 +106,8 @@ pub struct Settings {
     pub expires: Duration,
     /// Whether only reading tools are offered.
     pub read_only: bool,
+    /// Whether first passwords are kept for a person to see once.
+    pub handoff: bool,
     /// When ZIA is read again to find out what became of a write.
     pub pace: Pace,
 }
@@ -113,6 +120,7 @@ impl Default for Settings {
             ask: Duration::from_secs(55),
             expires: Duration::from_secs(15 * 60),
             read_only: false,
+            handoff: false,
             pace: Pace::default(),
         }
     }
@@ -144,8 +152,17 @@ struct Shared {
     /// Lets some of the operations that were taken up go on at a time.
     taken_up: tokio::sync::Semaphore,
     cursor_key: Zeroizing<[u8; 32]>,
-    /// Where the console is, once something serves it.
-    console: OnceLock<String>,
+    /// Where the console is, once something serves it or can.
+    console: OnceLock<Console>,
+}
+
+/// Gives the address of the console; asked only when somebody has to go there.
+struct Console(Box<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Console")
+    }
 }
 
 impl Lifecycle {
@@ -200,9 +217,12 @@ impl Lifecycle {
         }
     }
 
-    /// Says where the console is: a URL without a slash at its end. The first word counts.
-    pub fn set_console(&self, url: String) {
-        let _ = self.shared.console.set(url);
+    /// Says how the console's address is learned: a URL without a slash at its end.
+    ///
+    /// It is asked each time that a person has something to do there, and may open the console then;
+    /// it must not block. The first word counts.
+    pub fn set_console(&self, url: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        let _ = self.shared.console.set(Console(Box::new(url)));
     }
 
     /// The records behind the use cases, with the rules for decisions on them.
@@ -212,7 +232,14 @@ impl Lifecycle {
 
     /// The page on which an operation is decided, where there is one.
     fn console_page(&self, id: &OperationId) -> Option<String> {
-        self.shared.console.get().map(|url| format!("{url}/{id}"))
+        let url = self.shared.console.get().and_then(|console| console.0())?;
+        Some(format!("{url}/{id}"))
+    }
+
+    /// The page on which a first password is shown, where there is one.
+    fn password_page(&self, id: &OperationId) -> Option<String> {
+        let url = self.shared.console.get().and_then(|console| console.0())?;
+        Some(format!("{url}/password/{id}"))
     }
 
     fn tenant(&self) -> &str {

@@ -14,6 +14,7 @@ mod server;
 pub mod stdio;
 mod subscriptions;
 mod tools;
+mod visit;
 
 pub use scopes::{may_call, needed};
 pub use server::Server;

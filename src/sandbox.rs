@@ -214,6 +214,11 @@ impl SandboxTenant {
         tenant.users.by_email(email).map(|row| tenant.shown(&row))
     }
 
+    /// What a user who was created through the API signs in with.
+    pub fn password_of(&self, id: u64) -> Option<String> {
+        self.shared.lock().passwords.get(&id).cloned()
+    }
+
     /// The groups, in name order.
     pub fn groups(&self) -> Vec<NamedId> {
         let tenant = self.shared.lock();

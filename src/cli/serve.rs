@@ -16,7 +16,7 @@ use super::{
     wiring::{self, Wired},
 };
 use crate::{
-    http::{self, CONSOLE_PATH, Console, HttpError, Readiness},
+    http::{self, CONSOLE_PATH, Console, HttpError, LocalConsole, Readiness},
     lifecycle::Lifecycle,
     mcp::{Server, stdio},
     model::Channel,
@@ -86,9 +86,9 @@ impl Serve {
         }
         let server = server(wired, Channel::Http, shutdown.clone())?;
         let lifecycle = wired.lifecycle.clone();
-        lifecycle.set_console(format!("{}{CONSOLE_PATH}", bound.public_url()));
-        let policy = lifecycle.settings().policy.clone();
-        let console = Some(Console { records: lifecycle.records(), policy });
+        let page = format!("{}{CONSOLE_PATH}", bound.public_url());
+        lifecycle.set_console(move || Some(page.clone()));
+        let console = Some(console(&lifecycle));
         let ready = move || readiness(lifecycle.clone());
         bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable)
     }
@@ -100,7 +100,29 @@ async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Ex
         let _ = writeln!(anstream::stderr(), "{BY_HAND}");
     }
     let server = server(wired, Channel::Stdio, shutdown.clone())?;
+    let closing = shutdown.child_token();
+    let _closed_at_the_end = closing.clone().drop_guard();
+    open_console_when_needed(&wired.lifecycle, closing);
     stdio::serve(server, tokio::io::stdin(), tokio::io::stdout(), shutdown).await.map_err(Exit::unavailable)
+}
+
+fn console(lifecycle: &Lifecycle) -> Console {
+    Console { records: lifecycle.records(), policy: lifecycle.settings().policy.clone() }
+}
+
+/// Has the console listen on loopback from when a person first has something to do there.
+fn open_console_when_needed(lifecycle: &Lifecycle, closing: CancellationToken) {
+    let (console, opened) = (console(lifecycle), OnceLock::new());
+    lifecycle.set_console(move || opened.get_or_init(|| open_console(&console, &closing)).clone());
+}
+
+/// The address of a console that listens now; none is no reason for anything else to fail.
+fn open_console(console: &Console, closing: &CancellationToken) -> Option<String> {
+    let failed = |error: &HttpError| tracing::warn!(%error, "there is no approval page");
+    let bound = LocalConsole::bind().inspect_err(failed).ok()?;
+    let (url, console, closing) = (bound.url(), console.clone(), closing.clone());
+    tokio::spawn(async move { bound.serve(console, closing).await.inspect_err(failed) });
+    Some(url)
 }
 
 fn server(wired: &Wired, channel: Channel, draining: CancellationToken) -> Result<Server, Exit> {

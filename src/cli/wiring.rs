@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Exit, General, TenantChoice, checkpoints::Keeper};
 use crate::{
-    config::{self, Approval, Config, Env, Flags},
+    config::{self, Approval, Config, Env, Flags, InitialPassword},
     http::{self, HttpOptions, TlsFiles},
     lifecycle::{self, Authority, Lifecycle, Policy, Records, Tier},
     model::Clock,
@@ -105,6 +105,9 @@ async fn recover(lifecycle: &Lifecycle) {
     }
     if let Err(error) = lifecycle.recover().await {
         tracing::warn!(%error, "operations left behind could not be looked at");
+    }
+    if let Err(error) = lifecycle.records().expire_passwords().await {
+        tracing::warn!(%error, "passwords that nobody asked for could not be destroyed");
     }
 }
 
@@ -299,7 +302,16 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
         revoked: config.http.revoked.clone(),
     };
     let (ask, expires) = (config.approval.ask, config.approval.expires);
-    lifecycle::Settings { policy, authority, ask, expires, read_only, ..lifecycle::Settings::default() }
+    let handoff = config.initial_password == InitialPassword::Handoff;
+    lifecycle::Settings {
+        policy,
+        authority,
+        ask,
+        expires,
+        read_only,
+        handoff,
+        ..lifecycle::Settings::default()
+    }
 }
 
 fn caller_rule(rule: &config::CallerRule) -> lifecycle::CallerRule {

@@ -81,6 +81,8 @@ pub enum InitialPassword {
     /// It is made, sent and forgotten.
     #[default]
     Discard,
+    /// It is kept, sealed, for one person to see once.
+    Handoff,
 }
 
 pub(super) fn approval(reader: &mut Reader<'_>) -> ApprovalSettings {
@@ -123,16 +125,6 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Policy {
 }
 
 pub(super) fn initial_password(reader: &mut Reader<'_>) -> InitialPassword {
-    let words = [("discard", Some(InitialPassword::Discard)), ("handoff", None)];
-    match reader.choice(("provision", "initial_password"), &words) {
-        Some(None) => {
-            reader.problem(
-                "[provision] initial_password",
-                "\"handoff\" is not supported in this release; expected \"discard\"",
-            );
-            InitialPassword::Discard
-        }
-        Some(Some(choice)) => choice,
-        None => InitialPassword::default(),
-    }
+    let words = [("discard", InitialPassword::Discard), ("handoff", InitialPassword::Handoff)];
+    reader.choice(("provision", "initial_password"), &words).unwrap_or_default()
 }

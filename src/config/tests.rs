@@ -258,7 +258,6 @@ fn values_out_of_range_or_of_another_kind_are_refused() {
         ("[policy]\nprotected = ['']", "list of texts"),
         ("[approval]\ndeprovision_user = 'none'", "\"client\" or \"out_of_band\" or \"two_people\""),
         ("[approval]\ndeprovision_users = 'client'", "expected \"out_of_band\" or \"two_people\""),
-        ("[provision]\ninitial_password = 'handoff'", "not supported in this release"),
         ("[provision]\ninitial_password = 'canary'", "\"discard\" or \"handoff\""),
         ("[http]\nbehind_proxy = 'yes'", "true or false"),
         ("[http]\npublic_url = 'http://mcp.corp.example'", "https://"),

@@ -4,6 +4,7 @@
 //! exists, before an approver's one-time code was right; a GET changes nothing (guardrails T21).
 
 mod page;
+mod password;
 
 use std::time::Duration;
 
@@ -84,6 +85,7 @@ pub(super) fn router(console: Console) -> Router {
         .route(PATH, get(front))
         .route("/console/style.css", get(style))
         .route("/console/{operation}", get(sign_in).post(post))
+        .route(password::PATH, get(password::sign_in).post(password::show))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(RequestBodyTimeoutLayer::new(PATIENCE))
         .layer(middleware::map_response(protected))

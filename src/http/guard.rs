@@ -58,7 +58,7 @@ const SESSION: &str = "mcp-session-id";
 pub(super) struct Guard(Arc<Inner>);
 
 struct Inner {
-    allowed: Allowed,
+    allowed: Arc<Allowed>,
     access: Access,
     challenges: Challenges,
     turns: Turns,
@@ -92,7 +92,7 @@ impl Guard {
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(SESSION_IDLE);
         Ok(Self(Arc::new(Inner {
-            allowed,
+            allowed: Arc::new(allowed),
             access: Access::new(options, &format!("{public}/mcp"))?,
             challenges: Challenges::new(public, options.issuer.as_ref().map(|issuer| issuer.url.clone())),
             turns: Turns::new(),
@@ -126,14 +126,23 @@ impl Guard {
         };
         let mcp =
             StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&self.0.sessions), config);
-        Router::new()
+        let (allowed, challenges) = (Arc::clone(&self.0.allowed), self.0.challenges.router());
+        let calls = Router::new()
             .route_service("/mcp", mcp)
-            .layer(middleware::from_fn_with_state((self.clone(), offered), call))
-            .merge(open)
-            .merge(self.0.challenges.router())
-            .layer(middleware::from_fn_with_state(self, own_name))
-            .layer(CatchPanicLayer::custom(internal_error))
+            .layer(middleware::from_fn_with_state((self, offered), call));
+        named(calls.merge(open).merge(challenges), allowed)
     }
+}
+
+/// Pages that need no token, behind the checks of host and origin.
+pub(super) fn own_pages(open: Router, allowed: Allowed) -> Router {
+    named(open, Arc::new(allowed))
+}
+
+fn named(router: Router, allowed: Arc<Allowed>) -> Router {
+    router
+        .layer(middleware::from_fn_with_state(allowed, own_name))
+        .layer(CatchPanicLayer::custom(internal_error))
 }
 
 /// Answers for a handler that panicked; the hook has logged where.
@@ -142,11 +151,10 @@ fn internal_error(_: Box<dyn Any + Send>) -> Response {
 }
 
 /// Lets a request pass that is meant for this server and comes from no foreign page.
-async fn own_name(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let allowed = &guard.0.allowed;
+async fn own_name(State(allowed): State<Arc<Allowed>>, request: Request, next: Next) -> Response {
     match host(request.headers()) {
         None => return refuse(StatusCode::BAD_REQUEST, "a request has one Host header"),
-        Some(host) if !is_own(allowed, host, request.uri()) => {
+        Some(host) if !is_own(&allowed, host, request.uri()) => {
             tracing::debug!(http.refused = "host", "refused a request");
             return refuse(
                 StatusCode::FORBIDDEN,

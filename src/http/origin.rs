@@ -61,13 +61,19 @@ fn default_port(scheme: &str) -> Option<u16> {
 }
 
 impl Allowed {
-    /// The server's own names, those of its public URL, and those of the settings.
-    pub(super) fn new(address: SocketAddr, tls: bool, options: &HttpOptions) -> Result<Self, HttpError> {
+    /// The server's own names alone.
+    pub(super) fn own(address: SocketAddr, tls: bool) -> Self {
         let scheme = if tls { "https" } else { "http" };
         let mut allowed = Self { hosts: Vec::new(), origins: Vec::new() };
         for name in own_names(address.ip()) {
             allowed.add(scheme, name, address.port());
         }
+        allowed
+    }
+
+    /// The server's own names, those of its public URL, and those of the settings.
+    pub(super) fn new(address: SocketAddr, tls: bool, options: &HttpOptions) -> Result<Self, HttpError> {
+        let mut allowed = Self::own(address, tls);
         if let Some(url) = &options.public_url {
             allowed.add_public(url)?;
         }

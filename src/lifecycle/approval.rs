@@ -119,7 +119,7 @@ impl Lifecycle {
         let by = format!("the person at {}", shown(&actor.client));
         let given = Approval { by: by.clone(), channel: "client".into(), at: self.clock.now() };
         details.approval = Some(given);
-        details.notes.retain(|n| !NOT_GIVEN.contains(&n.as_str()));
+        forget_answers(&mut details);
         let digest = approved_digest(&operation, &details);
         let audit = entry(
             "approval.given",
@@ -155,11 +155,13 @@ impl Lifecycle {
         Ok((operation.state == State::Awaiting).then(|| self.question_on(&operation)))
     }
 
-    /// An operation as its tool leaves it: with a question, if a person can decide in the client.
+    /// An operation as its tool leaves it: with a question, if a person can decide in the client, and
+    /// with the page on which to decide otherwise, if there is one.
     pub(crate) fn asking(&self, actor: &Actor, operation: &Operation) -> Begun {
         let ready = operation.state == State::Awaiting && is_ready(operation, &Details::of(operation));
         let asks = ready && self.tier_of(operation, actor) <= Tier::Client;
-        Begun { operation: operation.id.clone(), question: asks.then(|| self.question_on(operation)) }
+        let question = asks.then(|| self.question_on(operation));
+        Begun { operation: operation.id.clone(), question, visit: self.visit_to(actor, operation) }
     }
 
     /// Where an operation of this caller begins.
@@ -169,7 +171,7 @@ impl Lifecycle {
     }
 
     /// The proof that an operation needs: what its own channel asks for, and the answer's.
-    fn tier_of(&self, operation: &Operation, actor: &Actor) -> Tier {
+    pub(super) fn tier_of(&self, operation: &Operation, actor: &Actor) -> Tier {
         let least = Details::of(operation).least;
         let over = |channel| self.settings.policy.tier(operation.action, channel, least);
         over(operation.actor.channel).max(over(actor.channel))
@@ -182,7 +184,8 @@ impl Lifecycle {
             EXECUTION.as_mins()
         ));
         let cli = super::operation::how_to_approve(operation).cli;
-        lines.push(format!("Operation {}; instead of this form a person can run: {cli}", operation.id));
+        let page = self.console_page(&operation.id).map(|url| format!(", or open {url}")).unwrap_or_default();
+        lines.push(format!("Operation {}; instead of this form a person can run: {cli}{page}", operation.id));
         Question {
             operation: operation.id.clone(),
             message: lines.join("\n"),
@@ -217,6 +220,11 @@ impl Lifecycle {
             _ => false,
         }
     }
+}
+
+/// Forgets the notes on answers that decided nothing.
+pub(super) fn forget_answers(details: &mut Details) {
+    details.notes.retain(|n| !NOT_GIVEN.contains(&n.as_str()));
 }
 
 /// What exactly was approved: the action, the user, the user's fields and the caller's arguments.

@@ -11,8 +11,10 @@ use super::{
     audit::entry,
     details::Details,
     failure::{Code, Failure},
+    handoff,
     operation::{self, has_lapsed, is_moving, may_follow},
     report::Report,
+    visit::Visit,
 };
 use crate::{
     model::{Action, Actor, Digest, Operation, OperationId, State, UserId},
@@ -29,11 +31,13 @@ pub struct Begun {
     pub operation: OperationId,
     /// What to ask the person in the client.
     pub question: Option<Question>,
+    /// The page to send them to instead, where the client does not decide.
+    pub visit: Option<Visit>,
 }
 
 impl Begun {
     pub(crate) fn plain(operation: &Operation) -> Self {
-        Self { operation: operation.id.clone(), question: None }
+        Self { operation: operation.id.clone(), question: None, visit: None }
     }
 }
 
@@ -47,14 +51,15 @@ impl Lifecycle {
             return Err(paused);
         }
         let operation = self.load(id).await?;
-        self.report_on(&operation, self.is_running(&operation))
+        self.report_on(&operation, self.is_running(&operation)).await
     }
 
-    fn report_on(&self, operation: &Operation, running: bool) -> Result<Report, Failure> {
+    async fn report_on(&self, operation: &Operation, running: bool) -> Result<Report, Failure> {
         let mut report = operation::report(operation, self.clock.now(), running)?;
         if let Some(how) = &mut report.how_to_approve {
             how.page = self.console_page(&operation.id);
         }
+        handoff::tell(&mut report, operation, &self.store, || self.password_page(&operation.id)).await?;
         Ok(report)
     }
 
@@ -69,7 +74,10 @@ impl Lifecycle {
     }
 
     /// The same, waiting for a person's decision, too.
-    pub(crate) async fn follow(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
+    ///
+    /// # Errors
+    /// As [`Lifecycle::wait`].
+    pub async fn follow(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
         self.wait_for(id, most, true).await
     }
 
@@ -92,7 +100,7 @@ impl Lifecycle {
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
             let undecided = decision && operation.state == State::Awaiting;
             if !(moving || undecided) || Instant::now() >= until {
-                return self.report_on(&operation, running);
+                return self.report_on(&operation, running).await;
             }
             let look = tokio::time::sleep(LOOK_AGAIN);
             tokio::select! {

@@ -2,7 +2,7 @@
 
 use super::{
     Lifecycle, Policy, Records,
-    approval::approved_digest,
+    approval::{approved_digest, forget_answers},
     audit::entry,
     begin::no_such_operation,
     bulk::is_ready,
@@ -202,6 +202,7 @@ impl Records {
         let (channel, digest) = (last.channel.clone(), approved_digest(operation, &details));
         details.approval = Some(Approval { by: by.clone(), ..last.clone() });
         details.approvals = approvals;
+        forget_answers(&mut details);
         let audit = entry(
             "approval.given",
             [

@@ -11,7 +11,7 @@ use super::{
     find::{name_failure, user_candidates},
     policy::{Place, Tier},
     reconcile::same_groups,
-    report::{Change, Draft, InitialPassword, Subject},
+    report::{Change, Draft, Subject},
 };
 use crate::{
     directory::Lookup,
@@ -101,7 +101,7 @@ impl Lifecycle {
                 if request.dry_run { State::Planned } else { first }
             }
         };
-        details.initial_password = (state != State::AlreadyDone).then(discarded);
+        details.initial_password = (state != State::AlreadyDone).then(|| self.initial_password());
         if state == State::Awaiting {
             self.check_open(actor).await?;
             self.refuse_if_rejected(None, request.email.trim()).await?;
@@ -137,18 +137,6 @@ impl Lifecycle {
         let (name, email) = (checked.name.clone(), checked.email.to_string());
         let comments = checked.comments.clone();
         Ok(Draft { name, email, department, groups, comments, temp_auth_email: None })
-    }
-}
-
-/// The password is made, sent once and forgotten.
-pub(crate) fn discarded() -> InitialPassword {
-    InitialPassword {
-        delivery: "discarded".into(),
-        how: Some(
-            "a random password was set and kept nowhere; the user signs in through the identity provider, \
-             or an administrator sets a password in the portal"
-                .into(),
-        ),
     }
 }
 

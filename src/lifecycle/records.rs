@@ -6,7 +6,7 @@ use super::{
     begin::no_such_operation,
     details::Details,
     failure::{Code, Failure},
-    operation,
+    handoff, operation,
     status::{OperationLine, line},
 };
 use crate::{
@@ -56,7 +56,10 @@ impl Records {
         let operation = self.store.operation(&id).await?.ok_or_else(no_such_operation)?;
         let details = Details::of(&operation);
         let running = has_living_owner(&self.store, &operation);
-        let answer = operation::report(&operation, self.clock.now(), running);
+        let mut answer = operation::report(&operation, self.clock.now(), running);
+        if let Ok(report) = &mut answer {
+            handoff::tell(report, &operation, &self.store, || None).await?;
+        }
         Ok(json!({
             "operation_id": operation.id, "tool": operation.action, "tenant": operation.tenant, "state": operation.state,
             "requested_by": operation.actor, "reason": details.reason, "created_at": operation.created_at,

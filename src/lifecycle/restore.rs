@@ -12,7 +12,7 @@ use super::{
     failure::{Code, Failure},
     operation::is_moving,
     policy::{Place, Tier},
-    provision::{creation, discarded, same_or_refuse, several},
+    provision::{creation, same_or_refuse, several},
     report::{Capture, Draft, Subject},
 };
 use crate::{
@@ -127,7 +127,7 @@ impl Lifecycle {
         image.losses(info.user_id).into_iter().for_each(|note| details.note(note));
         details.changes = Some(creation(&draft));
         details.user = Some(Subject::Draft(draft));
-        details.initial_password = Some(discarded());
+        details.initial_password = Some(self.initial_password());
         Ok((self.first_state(Action::RestoreUser, actor, Tier::None), details))
     }
 

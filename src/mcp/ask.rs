@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     call::Call,
     reply::{Refusal, internal},
+    visit,
 };
 use crate::{
     lifecycle::{Answer, Question},
@@ -49,7 +50,7 @@ pub(super) async fn ask(call: &Call<'_>, question: Question) -> Result<Option<Ca
         return Ok(None);
     }
     if is_modern(call.context) {
-        return input_required(call, &question).map(Some);
+        return ask_again(call, &question).map(Some);
     }
     let answer = elicit(call, &question).await?;
     call.lifecycle().answer(call.actor.clone(), question.operation, answer).await?;
@@ -90,16 +91,21 @@ pub(super) async fn answered(call: &Call<'_>) -> Result<Option<CallToolResponse>
         tracing::warn!(tool = %call.tool.name, %error, "a request state was refused");
         Refusal::bad_state()
     })?;
-    let question =
-        call.lifecycle().question(&call.actor, &sealed.operation).await.map_err(|_| Refusal::bad_state())?;
+    let refused = |_| Refusal::bad_state();
+    if let Some(page) = call.lifecycle().visit(&call.actor, &sealed.operation).await.map_err(refused)? {
+        let Some(result) = visit::brought(call) else { return visit::request(call, &page).map(Some) };
+        call.lifecycle().use_up(&sealed.nonce).await.map_err(refused)?;
+        return visit::visited(call, &page, &result.action).await.map(Some);
+    }
+    let question = call.lifecycle().question(&call.actor, &sealed.operation).await.map_err(refused)?;
     let result =
         call.answers.as_ref().and_then(|a| a.get(CONFIRM)).and_then(|a| ElicitResult::deserialize(a).ok());
     let unanswered =
         result.as_ref().is_none_or(|r| r.action == ElicitationAction::Accept && text(r).is_none());
     if unanswered && let Some(question) = question {
-        return input_required(call, &question).map(Some);
+        return ask_again(call, &question).map(Some);
     }
-    call.lifecycle().use_up(&sealed.nonce).await.map_err(|_| Refusal::bad_state())?;
+    call.lifecycle().use_up(&sealed.nonce).await.map_err(refused)?;
     if let Some(result) = result {
         call.lifecycle().answer(call.actor.clone(), sealed.operation.clone(), read(result)).await?;
     }
@@ -107,15 +113,24 @@ pub(super) async fn answered(call: &Call<'_>) -> Result<Option<CallToolResponse>
 }
 
 /// The question as a result: the client asks its person and calls again.
-fn input_required(call: &Call<'_>, question: &Question) -> Result<CallToolResponse, Refusal> {
-    let sealed =
-        Sealed { operation: question.operation.clone(), nonce: uuid::Uuid::new_v4().simple().to_string() };
+fn ask_again(call: &Call<'_>, question: &Question) -> Result<CallToolResponse, Refusal> {
+    input_required(call, &question.operation, CONFIRM, form(question))
+}
+
+/// A request to the person as a result, with a state that opens for this call alone.
+pub(super) fn input_required(
+    call: &Call<'_>,
+    operation: &OperationId,
+    key: &str,
+    params: ElicitRequestParams,
+) -> Result<CallToolResponse, Refusal> {
+    let sealed = Sealed { operation: operation.clone(), nonce: uuid::Uuid::new_v4().simple().to_string() };
     let binding = binding(call);
     let options = SealOptions::new().associated_data(&binding).ttl(lifetime(call));
     let state =
         call.server.codec().seal_json_with(&sealed, &options).map_err(|_| Refusal::Protocol(internal()))?;
-    let request = InputRequest::Elicitation(ElicitRequest::new(form(question)));
-    Ok(InputRequiredResult::new(Some([(CONFIRM.to_owned(), request)].into()), Some(state)).into())
+    let request = InputRequest::Elicitation(ElicitRequest::new(params));
+    Ok(InputRequiredResult::new(Some([(key.to_owned(), request)].into()), Some(state)).into())
 }
 
 fn form(question: &Question) -> ElicitRequestParams {

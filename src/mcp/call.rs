@@ -13,6 +13,7 @@ use super::{
     ask,
     reply::{Refusal, structured},
     server::Server,
+    visit,
 };
 use crate::{
     lifecycle::{Begun, Failure, INTERACTIVE, Lifecycle},
@@ -53,6 +54,11 @@ impl<'a> Call<'a> {
         self.server.lifecycle()
     }
 
+    /// How long the call has taken so far.
+    pub(super) fn spent(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Waits for some work: tells progress every two seconds, stops waiting when cancelled.
     pub(super) async fn patiently<T>(
         &self,
@@ -84,6 +90,11 @@ impl<'a> Call<'a> {
             && let Some(asked) = ask::ask(self, question).await?
         {
             return Ok(asked);
+        }
+        if let Some(visit) = begun.visit
+            && let Some(answered) = visit::send(self, &visit).await?
+        {
+            return Ok(answered);
         }
         self.report(&begun.operation).await
     }

@@ -1,5 +1,6 @@
 //! The tenant's state, and the way a call takes through it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -63,6 +64,8 @@ pub(super) struct Tenant {
     pub(super) limits: Limits,
     pub(super) faults: FaultBook,
     pub(super) journal: Journal,
+    /// What those who were created here sign in with, by id; of the deleted, too.
+    pub(super) passwords: HashMap<u64, String>,
     /// Until when another administrator holds the edit lock, in Unix milliseconds.
     pub(super) edit_lock_until: Option<i64>,
 }
@@ -81,6 +84,7 @@ impl Tenant {
             limits: Limits::default(),
             faults: FaultBook::default(),
             journal: Journal::default(),
+            passwords: HashMap::new(),
             edit_lock_until: None,
             options,
             credentials,
@@ -154,7 +158,7 @@ impl Tenant {
 
     /// All users as they are live, in no order.
     pub(super) fn live_users(&self) -> Vec<Arc<UserRow>> {
-        let differing: std::collections::HashMap<_, _> = self.staging.differing().collect();
+        let differing: HashMap<_, _> = self.staging.differing().collect();
         let same = self.users.iter().filter(|row| !differing.contains_key(&row.id)).cloned();
         same.chain(differing.values().filter_map(|row| (*row).clone())).collect()
     }

@@ -26,13 +26,14 @@ struct Ids {
 impl Tenant {
     pub(super) fn create_user(&mut self, call: &Call, admin: &Arc<str>) -> Answer {
         let input = self.input(call)?;
-        if input.password.is_none() {
+        let Some(password) = input.password.clone() else {
             return Err(Refusal::invalid("password is mandatory"));
-        }
+        };
         let row = self.new_row(&input)?;
         if row.groups.is_empty() {
             return Err(Refusal::invalid("groups is mandatory"));
         }
+        self.passwords.insert(row.id, password);
         let row = self.put_user(row, admin, "create user", call.endpoint);
         Ok(self.written_user(row))
     }

@@ -206,7 +206,7 @@ impl Store {
         if current.action == Action::DeprovisionUsers && (to.is_ended() || to == State::NotActive) {
             self.let_go(tx, &current.id).await?;
         }
-        Ok(())
+        self.settle_password(tx, current).await
     }
 
     async fn insert(&self, tx: &mut Tx, operation: &Operation) -> Result<(), StoreError> {

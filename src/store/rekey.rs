@@ -69,7 +69,7 @@ struct Column {
 }
 
 /// The columns of sealed values; the canary is not among them.
-const COLUMNS: [Column; 4] = [
+const COLUMNS: [Column; 5] = [
     Column {
         purpose: "operation",
         sealed: "SELECT id, tenant, version, sealed FROM operations WHERE id > $1 AND substr(sealed, 2, 8) = $2 \
@@ -94,6 +94,13 @@ const COLUMNS: [Column; 4] = [
         sealed: "SELECT name AS id, '(store)' AS tenant, CAST(0 AS BIGINT) AS version, sealed FROM approvers \
                WHERE name > $1 AND substr(sealed, 2, 8) = $2 ORDER BY name LIMIT $3",
         put: "UPDATE approvers SET sealed = $1 WHERE name = $2 AND sealed = $3",
+    },
+    Column {
+        purpose: "password",
+        sealed: "SELECT p.operation AS id, o.tenant, CAST(0 AS BIGINT) AS version, p.sealed FROM passwords p \
+               JOIN operations o ON o.id = p.operation WHERE p.operation > $1 \
+               AND substr(p.sealed, 2, 8) = $2 ORDER BY p.operation LIMIT $3",
+        put: "UPDATE passwords SET sealed = $1 WHERE operation = $2 AND sealed = $3",
     },
 ];
 

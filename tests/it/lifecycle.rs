@@ -7,6 +7,7 @@ mod clocks;
 mod costs;
 mod deprovision;
 mod find;
+mod handoff;
 mod killed;
 mod lists;
 mod lost;

@@ -7,6 +7,7 @@ mod faults;
 mod leases;
 mod nonces;
 mod operations;
+mod passwords;
 mod places;
 mod presence;
 mod purge;

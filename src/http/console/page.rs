@@ -7,7 +7,7 @@ use crate::{
     model::OperationId,
 };
 
-fn frame(title: &str, body: &Markup) -> Markup {
+pub(super) fn frame(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -28,7 +28,7 @@ fn frame(title: &str, body: &Markup) -> Markup {
     }
 }
 
-fn problem(why: Option<&str>) -> Markup {
+pub(super) fn problem(why: Option<&str>) -> Markup {
     html! {
         @if let Some(why) = why { p.problem role="alert" { (why) } }
     }

@@ -1,5 +1,7 @@
 //! One send of a write: checked a last time, recorded, made, and its end recorded.
 
+use secrecy::SecretString;
+
 use super::{EXECUTION, PATIENCE, staged, wording};
 use crate::{
     directory::to_user,
@@ -11,7 +13,6 @@ use crate::{
         details::{Details, Replacement},
         executor::look::differing,
         failure::{Code, Failure},
-        password,
         reconcile::{Answer, Wish, after_answer},
         report::{Draft, Subject},
     },
@@ -57,7 +58,11 @@ impl Lifecycle {
             drop(turn);
             self.sit_out_maintenance(&operation, &details).await;
         };
-        let (write, work) = prepare(&operation, &details)?;
+        let password = match self.password_to_send(&operation, &details).await {
+            Ok(password) => password,
+            Err(failure) => return self.fail(&operation, details, failure).await,
+        };
+        let (write, work) = prepare(&operation, &details, password)?;
         let (sent, permit) = match self.begin_send(&operation, write, &details).await {
             Ok(begun) => begun,
             Err(failure) => return self.fail(&operation, details, failure).await,
@@ -254,11 +259,15 @@ fn answer_of(error: &zia::Error) -> Answer {
 }
 
 /// What is sent, made from the stored operation alone.
-fn prepare(operation: &Operation, details: &Details) -> Result<(Write, Work), Failure> {
+fn prepare(
+    operation: &Operation,
+    details: &Details,
+    password: Option<SecretString>,
+) -> Result<(Write, Work), Failure> {
     let wish = Wish::of(operation.action).ok_or_else(internal)?;
     Ok(match (wish, operation.subject, &details.user, &details.replacement) {
         (Wish::Create, _, Some(Subject::Draft(draft)), _) => {
-            (Write::CreateUser, Work::Create(new_user(draft)?))
+            (Write::CreateUser, Work::Create(new_user(draft, password.ok_or_else(internal)?)?))
         }
         (Wish::Replace, Some(id), _, Some(wanted)) => {
             (Write::ReplaceUser(id), Work::Replace(replacement(wanted)))
@@ -268,7 +277,7 @@ fn prepare(operation: &Operation, details: &Details) -> Result<(Write, Work), Fa
     })
 }
 
-fn new_user(draft: &Draft) -> Result<NewUser, Failure> {
+fn new_user(draft: &Draft, password: SecretString) -> Result<NewUser, Failure> {
     Ok(NewUser {
         name: draft.name.clone(),
         email: draft.email.parse().map_err(|_| internal())?,
@@ -276,7 +285,7 @@ fn new_user(draft: &Draft) -> Result<NewUser, Failure> {
         department: draft.department.clone(),
         comments: draft.comments.clone(),
         temp_auth_email: draft.temp_auth_email.clone(),
-        password: password::generate(&mut rand::rng()),
+        password,
     })
 }
 

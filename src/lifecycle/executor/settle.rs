@@ -8,6 +8,7 @@ use crate::{
         begin::internal,
         details::Details,
         failure::{Code, Failure},
+        handoff,
         reconcile::{Journal, Seen, Verdict, Wish, conclude},
         report::Subject,
     },
@@ -47,6 +48,7 @@ impl Lifecycle {
                 }
                 Verdict::NotApplied => {
                     details.note(wording::no_effect(write));
+                    details.initial_password = None;
                     return self.step(&operation, State::Failed, &details, "send.settled").await.map(Some);
                 }
                 Verdict::Overtaken => {
@@ -95,6 +97,9 @@ impl Lifecycle {
                 operation.subject.into_iter().for_each(|id| self.directory.forget(id));
             }
             (wish, Some(user)) => {
+                if wish == Wish::Create && !journal.acked() && handoff::is_handed_off(&details) {
+                    self.doubt_password(&operation, &mut details, journal).await?;
+                }
                 operation.subject = Some(user.id);
                 let user = if wish == Wish::Replace { self.as_in_list(&details, user) } else { user };
                 self.directory.learn(user.clone());
@@ -132,8 +137,28 @@ impl Lifecycle {
         details: &Details,
         evidence: &'static str,
     ) -> Result<Operation, Failure> {
+        let mut details = details.clone();
+        if handoff::is_handed_off(&details) && !self.store.keeps_password(&operation.id).await? {
+            details.initial_password = Some(handoff::lost());
+        }
         let audit = entry("send.verified", [("evidence", evidence.into())]);
-        self.step_with(operation, State::Verified, details, audit).await
+        self.step_with(operation, State::Verified, &details, audit).await
+    }
+
+    /// Says how sure it is that a user found by reading has the password that is kept.
+    async fn doubt_password(
+        &self,
+        operation: &Operation,
+        details: &mut Details,
+        journal: &Journal,
+    ) -> Result<(), Failure> {
+        if !journal.did_nothing() {
+            details.note(handoff::PERHAPS_OTHERS);
+            return Ok(());
+        }
+        details.note(handoff::OTHERS);
+        details.initial_password = None;
+        Ok(self.store.forget_password(&operation.id).await?)
     }
 
     /// Somebody else's change stands where ours should, and it cannot be told what ours did.

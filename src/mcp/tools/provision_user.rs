@@ -37,7 +37,7 @@ pub(super) fn tool() -> Tool {
     Tool::new(
         NAME,
         "Create a ZIA user, verify and activate. An existing user with the same fields is `already_done`; with others \
-         the call is refused. A random initial password is set and discarded.",
+         the call is refused. A random initial password is set, which no tool shows: see `initial_password`.",
         schema::input::<Args>(),
     )
     .with_title("Provision a user")

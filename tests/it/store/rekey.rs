@@ -5,6 +5,7 @@ mod running;
 
 use std::{fs, path::PathBuf};
 
+use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use zia_mcp::{
     model::{Action, Actor, CaptureId, Channel, Digest, OperationId, State},
@@ -23,10 +24,23 @@ struct Held {
     operations: Vec<OperationId>,
     captures: Vec<CaptureId>,
     purged: Vec<CaptureId>,
+    passwords: Vec<(OperationId, String)>,
 }
 
 fn raw(n: i64) -> Vec<u8> {
     format!("{{\"id\":{n},\"name\":\"Jane {n}\"}}").into_bytes()
+}
+
+fn password(n: i64) -> String {
+    format!("First-pa55word-{n}")
+}
+
+/// A create whose password is kept.
+async fn password_kept(home: &Home, store: &Store, n: i64) -> OperationId {
+    let new = home.new_operation(Action::ProvisionUser, State::Approved, None);
+    let op = store.create_operation(new, entry()).await.unwrap();
+    store.keep_password(&op, password(n).into()).await.unwrap();
+    op.id
 }
 
 /// Operations with captures and approvals; every third is declined and purged.
@@ -53,6 +67,7 @@ async fn fill(home: &Home, store: &Store, users: std::ops::Range<i64>) -> Held {
             held.captures.push(capture);
         }
         held.operations.push(op.id);
+        held.passwords.push((password_kept(home, store, n).await, password(n)));
     }
     held
 }
@@ -71,6 +86,11 @@ impl Held {
         for id in &self.captures {
             let (info, held) = store.open_capture(id).await.unwrap().unwrap();
             assert_eq!(*held, raw(info.user_id.get()));
+        }
+        for (id, password) in &self.passwords {
+            let op = store.operation(id).await.unwrap().unwrap();
+            let kept = store.keep_password(&op, "another".into()).await.unwrap();
+            assert_eq!(kept.expose_secret(), password);
         }
         for id in &self.purged {
             assert!(matches!(store.open_capture(id).await, Err(StoreError::Purged { .. })));
@@ -128,9 +148,9 @@ async fn everything_opens_with_the_new_key_and_nothing_with_the_old_one() {
     let held = fill(&home, &store, 1..31).await;
     let (old_file, old_keys, old_values) =
         (fs::read(key_path(&home)).unwrap(), keys_in_file(&home), sealed(&home).await);
-    assert_eq!(old_values.len(), 30 + 20 + 20 + 1 + 1); // with the approver and the canary
+    assert_eq!(old_values.len(), 30 + 20 + 20 + 30 + 30 + 1 + 1); // with the approver and the canary
     let done = rekeyed(&store).await;
-    assert_eq!((done.resumed, done.values, done.unopened, done.dropped), (false, 71, 0, true));
+    assert_eq!((done.resumed, done.values, done.unopened, done.dropped), (false, 131, 0, true));
     assert!(done.log_cleared);
     assert_eq!(keys_in_file(&home), std::slice::from_ref(&done.key));
     assert!(!old_keys.contains(&done.key));
