@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use zia_mcp::{
     model::{Clock, Operation},
-    store::{Settings, Store, Which},
+    store::{AuditEntry, Handed, Settings, Store, Which},
 };
 
 use super::facts::{Capture, Intent, Op, Send};
@@ -42,6 +43,26 @@ pub(super) async fn on_record(state: &Path) -> OnRecord {
     let chain = whole.then_some(()).ok_or_else(|| format!("{check:?}"));
     store.close().await;
     OnRecord { operations, captures, intents, chain }
+}
+
+/// The first passwords of some operations, which nobody is shown after this.
+pub(super) async fn passwords<'a>(
+    state: &Path,
+    of: impl Iterator<Item = &'a Op>,
+) -> BTreeMap<String, Option<String>> {
+    let settings = Settings { state_dir: state.to_owned(), key_file: None };
+    let store = Store::open(&settings, Clock::system()).await.unwrap();
+    let mut all = BTreeMap::new();
+    for op in of {
+        let audit = AuditEntry::new("password.shown").with("channel", "crash");
+        let shown = match store.take_password(&op.id.parse().unwrap(), audit).await.unwrap() {
+            Handed::Password(password) => Some(password.expose_secret().to_owned()),
+            _ => None,
+        };
+        all.insert(op.id.clone(), shown);
+    }
+    store.close().await;
+    all
 }
 
 async fn open(state: &Path) -> Store {

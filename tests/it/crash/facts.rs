@@ -25,6 +25,17 @@ pub(super) struct Facts {
     pub(super) foreign: BTreeSet<String>,
     /// Operations that came to rest since the last look: the tenant still is as they left it.
     pub(super) fresh: BTreeSet<String>,
+    /// The first passwords of the creates among them.
+    pub(super) passwords: BTreeMap<String, Password>,
+}
+
+/// A first password, from both ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Password {
+    /// What a person was shown, if anything.
+    pub(super) shown: Option<String>,
+    /// What the user signs in with.
+    pub(super) signs_in: Option<String>,
 }
 
 /// An operation on record.

@@ -16,7 +16,7 @@ use super::facts::{Facts, Op, write_of};
 
 /// Everything that is broken, if anything is.
 pub(super) fn broken(facts: &Facts) -> Vec<String> {
-    let oracles = [captured, counted, as_approved, truthful, active, recorded, at_rest, known];
+    let oracles = [captured, counted, as_approved, truthful, active, recorded, at_rest, known, handed_off];
     oracles.iter().flat_map(|oracle| oracle(facts)).collect()
 }
 
@@ -193,6 +193,20 @@ pub(super) fn recorded(facts: &Facts) -> Vec<String> {
     });
     found.extend(late.map(|e| told("I6", format!("{} {} without a record before it", e.method, e.path))));
     found
+}
+
+/// Who is created has the password that a person is shown; nobody is shown one of a user who is not there.
+pub(super) fn handed_off(facts: &Facts) -> Vec<String> {
+    let told = |id: &str, what: &str| Some(told("handoff", format!("{id}: {what}")));
+    let of = facts.operations.iter().filter_map(|op| Some((op, facts.passwords.get(&op.id)?)));
+    of.filter(|(op, _)| !facts.is_foreign(op))
+        .filter_map(|(op, password)| match (op.claims_effect(), &password.shown) {
+            (true, None) => told(&op.id, "the password is lost"),
+            (true, shown) if *shown != password.signs_in => told(&op.id, "another password was shown"),
+            (false, Some(_)) => told(&op.id, "a password was shown, and nobody was created"),
+            _ => None,
+        })
+        .collect()
 }
 
 /// I11: nothing is under way, and nothing unknown, but what waits for a person.

@@ -20,7 +20,7 @@ use zia_mcp::{
 use super::{
     collect,
     control::Control,
-    facts::Facts,
+    facts::{Facts, Op, Password},
     life::{Asked, Life},
     oracles, shim,
 };
@@ -67,6 +67,7 @@ impl World {
         };
         let tenant = SandboxTenant::start(options).await.unwrap();
         let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("config"), "[provision]\ninitial_password = \"handoff\"\n").unwrap();
         Self {
             before: by_id(tenant.users()),
             control: Control::new(&dir.path().join("control")),
@@ -96,7 +97,7 @@ impl World {
             ("ZIA_PASSWORD", &own.password),
             ("ZIA_API_KEY", &own.api_key),
         ]);
-        command.env("ZIA_MCP_STATE_DIR", self.state());
+        command.env("ZIA_MCP_STATE_DIR", self.state()).env("ZIA_MCP_CONFIG", self.dir.path().join("config"));
         command
     }
 
@@ -188,7 +189,8 @@ impl World {
     pub(super) async fn facts(&mut self) -> Facts {
         let on_record = collect::on_record(&self.state()).await;
         let ended = on_record.operations.iter().filter(|op| op.state.is_ended()).map(|op| op.id.clone());
-        let fresh = ended.filter(|id| self.told.insert(id.clone())).collect();
+        let fresh: BTreeSet<_> = ended.filter(|id| self.told.insert(id.clone())).collect();
+        let passwords = self.passwords(on_record.operations.iter().filter(|op| fresh.contains(&op.id))).await;
         Facts {
             journal: self.tenant.journal(),
             operations: on_record.operations,
@@ -200,7 +202,20 @@ impl World {
             staged: self.tenant.staged_changes(),
             foreign: self.foreign.clone(),
             fresh,
+            passwords,
         }
+    }
+
+    /// Has the passwords of creates shown, each beside the one that the tenant knows.
+    async fn passwords(&self, fresh: impl Iterator<Item = &Op>) -> BTreeMap<String, Password> {
+        let creates: Vec<_> = fresh.filter(|op| op.main_write() == "create_user").collect();
+        if creates.is_empty() {
+            return BTreeMap::new();
+        }
+        let shown = collect::passwords(&self.state(), creates.iter().copied()).await;
+        let signs_in = |op: &Op| op.subject.and_then(|id| self.tenant.password_of(id));
+        let pair = |op: &Op| Password { shown: shown[&op.id].clone(), signs_in: signs_in(op) };
+        creates.into_iter().map(|op| (op.id.clone(), pair(op))).collect()
     }
 
     /// Holds everything against the invariants; `when` says what happened before.

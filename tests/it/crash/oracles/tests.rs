@@ -6,7 +6,7 @@ use serde_json::json;
 use zia_mcp::sandbox::{NamedId, StagedChange};
 
 use super::{
-    super::facts::{Capture, Intent, Send},
+    super::facts::{Capture, Intent, Password, Send},
     *,
 };
 
@@ -109,8 +109,13 @@ fn sound() -> Facts {
         staged: Vec::new(),
         foreign: BTreeSet::new(),
         fresh: operations.iter().map(|op| op.id.clone()).collect(),
+        passwords: BTreeMap::from([("create".into(), password("right", "right"))]),
         operations,
     }
+}
+
+fn password(shown: &str, signs_in: &str) -> Password {
+    Password { shown: Some(shown.into()), signs_in: Some(signs_in.into()) }
 }
 
 /// What is found once the facts have been doctored.
@@ -125,6 +130,14 @@ fn doctored(change: impl FnOnce(&mut Facts)) -> Vec<String> {
 fn finds(name: &str, change: impl FnOnce(&mut Facts)) {
     let found = doctored(change);
     assert!(found.iter().any(|what| what.starts_with(&format!("{name}: "))), "{name} in {found:?}");
+}
+
+#[test]
+fn a_handoff_is_broken_by_another_password_by_none_and_by_one_of_nobody() {
+    let create = |facts: &mut Facts, it| facts.passwords.insert("create".into(), it);
+    finds("handoff", |facts| drop(create(facts, password("another", "right"))));
+    finds("handoff", |facts| drop(create(facts, Password { shown: None, ..password("", "right") })));
+    finds("handoff", |facts| facts.operations[2].state = State::Failed);
 }
 
 #[test]
