@@ -200,11 +200,14 @@ impl Bound {
         R: Future<Output = Readiness> + Send + 'static,
     {
         let sessions = CancellationToken::new();
+        let url = self.public_url();
         let guard = guard::Guard::new(&self.options, self.own);
         let limit = guard.calls();
         let mut open = health::router(ready, shutdown.clone());
         if let Some(console) = console {
-            open = open.merge(console::router(console));
+            let behind_proxy = self.options.behind_proxy;
+            let secure = self.tls.is_some() || behind_proxy || url.starts_with("https:");
+            open = open.merge(console::router(console, console::Site { secure, behind_proxy }));
         }
         let app = guard.app(handler, &sessions, open);
         let crowd = crowd::Crowd::new(self.options.behind_proxy);

@@ -17,6 +17,7 @@ mod executor;
 mod export;
 mod failure;
 mod find;
+mod history;
 mod keyed;
 mod operation;
 mod pace;
@@ -31,12 +32,15 @@ mod recover;
 mod report;
 mod restore;
 mod retention;
+mod seal;
+mod sight;
 #[cfg(test)]
 mod simulation;
 mod statement;
 mod status;
 mod subject;
 mod update;
+mod viewer;
 mod watch;
 
 use std::{
@@ -59,6 +63,7 @@ pub use deprovision::DeprovisionUser;
 pub use export::Exportable;
 pub use failure::{Candidate, Code, Failure};
 pub use find::{FindUser, FoundUsers, ListNames, Match, NamesFound, Source};
+pub use history::Happening;
 pub use pace::Pace;
 pub use policy::{Policy, Tier};
 pub use provision::ProvisionUser;
@@ -68,8 +73,10 @@ pub use report::{
     Outcome, Report, Subject,
 };
 pub use restore::RestoreUser;
+pub use sight::{OperationPage, Sight, UserSeen, moment};
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
 pub use update::UpdateUser;
+pub use viewer::{Person, SignIn, Viewer};
 
 pub use crate::store::{Approver, Proof};
 use crate::{

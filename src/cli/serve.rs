@@ -88,7 +88,7 @@ impl Serve {
         let lifecycle = wired.lifecycle.clone();
         lifecycle.set_console(format!("{}{CONSOLE_PATH}", bound.public_url()));
         let policy = lifecycle.settings().policy.clone();
-        let console = Some(Console { records: lifecycle.records(), policy });
+        let console = Some(Console { records: lifecycle.records(), policy, tenant: Some(lifecycle.clone()) });
         let ready = move || readiness(lifecycle.clone());
         bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable)
     }

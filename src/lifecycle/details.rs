@@ -35,6 +35,8 @@ pub(crate) struct Details {
     pub least: Tier,
     /// The first approval, where two people have to give one.
     pub first_approval: Option<Approval>,
+    /// Who gave it, at the identity provider, where they signed in there.
+    pub first_subject: Option<String>,
     /// A person said no out of band.
     pub rejected: bool,
     /// Other administrators' changes were staged before our first write.

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_purge.sql"),
     include_str!("migrations/0005_subjects.sql"),
     include_str!("migrations/0006_approvers.sql"),
+    include_str!("migrations/0007_history.sql"),
 ];
 
 /// What the canary says.

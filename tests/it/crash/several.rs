@@ -29,7 +29,7 @@ async fn open(world: &World) -> Store {
 /// Approves as a person at another process does; the server takes it up.
 async fn approve(world: &World, id: &OperationId) {
     let store = open(world).await;
-    let yes = Decision { approve: true, by: "Olga".into(), channel: "code".into() };
+    let yes = Decision { approve: true, by: "Olga".into(), subject: None, channel: "code".into() };
     Records::new(store.clone(), Clock::system()).decide(id, yes, &Policy::default()).await.unwrap();
     store.close().await;
 }
