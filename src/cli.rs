@@ -15,6 +15,7 @@ mod sandbox;
 mod serve;
 mod store;
 mod terminal;
+mod token;
 mod wiring;
 
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Command {
     Reject(decide::Decide),
     /// Enrol those who may approve
     Approver(approver::Approver),
+    /// Make a bearer token for a caller over HTTP
+    Token(token::Token),
     /// Show open and recent operations, or one whole
     Operations(operations::Operations),
     /// Show the before-images of deleted users
@@ -106,6 +109,7 @@ impl Cli {
             Command::Approve(decide) => decide.run(&self.general, true).await,
             Command::Reject(decide) => decide.run(&self.general, false).await,
             Command::Approver(approver) => approver.run(&self.general).await,
+            Command::Token(token) => token.run(),
             Command::Operations(operations) => operations.run(&self.general).await,
             Command::Captures(captures) => captures.run(&self.general).await,
             Command::Audit(audit) => audit.run(&self.general).await,

@@ -7,6 +7,7 @@
 mod env;
 mod error;
 mod file;
+mod http;
 mod policy;
 mod reader;
 mod tenant;
@@ -16,14 +17,13 @@ mod tests;
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
-
 pub use env::Env;
 pub use error::ConfigError;
+pub use http::Http;
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
-use crate::{http::TlsFiles, telemetry::Level};
+use crate::telemetry::Level;
 use reader::Reader;
 
 /// What the command line says, as far as settings go.
@@ -72,23 +72,6 @@ pub struct Config {
     pub http: Http,
 }
 
-/// Settings of the HTTP server.
-#[derive(Clone, Debug, Default)]
-pub struct Http {
-    /// The bearer token, where the operator gave one.
-    pub token: Option<SecretString>,
-    /// `Host` values to accept besides the server's own.
-    pub allowed_hosts: Vec<String>,
-    /// `Origin` values to accept besides the server's own.
-    pub allowed_origins: Vec<String>,
-    /// The URL that clients use, where it is not the bound one.
-    pub public_url: Option<String>,
-    /// Certificate and key, to serve TLS.
-    pub tls: Option<TlsFiles>,
-    /// A proxy in front ends TLS.
-    pub behind_proxy: bool,
-}
-
 impl Config {
     /// Gathers and checks all settings.
     ///
@@ -101,9 +84,9 @@ impl Config {
         let mut reader = Reader::open(env, flags.config.as_deref());
         reader.refuse_unknown();
         reader.refuse_database();
+        let extra_ca = reader.file_text(("tenant", "extra_ca_file"));
         let config = Self {
             tenant: if flags.sandbox { None } else { tenant::read(&mut reader) },
-            extra_ca: reader.file_text(("tenant", "extra_ca_file")),
             state_dir: state_dir(&mut reader, flags),
             key_file: reader.path(Some("ZIA_MCP_KEY_FILE"), Some(("store", "key_file"))),
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),
@@ -112,7 +95,8 @@ impl Config {
             approval: policy::approval(&mut reader),
             policy: policy::policy(&mut reader),
             initial_password: policy::initial_password(&mut reader),
-            http: http(&mut reader, flags),
+            http: http::http(&mut reader, flags, extra_ca.as_ref()),
+            extra_ca,
         };
         reader.finish(config)
     }
@@ -142,29 +126,4 @@ fn log(reader: &mut Reader<'_>, flags: &Flags) -> Level {
         reader.problem("--log", "expected error, warn, info, debug or trace");
         Level::default()
     })
-}
-
-fn http(reader: &mut Reader<'_>, flags: &Flags) -> Http {
-    let cert = reader.path(None, Some(("http", "tls_cert")));
-    let key = reader.path(None, Some(("http", "tls_key")));
-    let tls = match (flags.tls_cert.clone().or(cert), flags.tls_key.clone().or(key)) {
-        (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
-        (None, None) => None,
-        (Some(_), None) => {
-            reader.problem("--tls-key", "missing; a certificate needs its key (or [http] tls_key)");
-            None
-        }
-        (None, Some(_)) => {
-            reader.problem("--tls-cert", "missing; a key needs its certificate (or [http] tls_cert)");
-            None
-        }
-    };
-    Http {
-        token: reader.secret("ZIA_MCP_HTTP_TOKEN").map(SecretString::from),
-        allowed_hosts: reader.texts("http", "allowed_hosts"),
-        allowed_origins: reader.texts("http", "allowed_origins"),
-        public_url: reader.url(None, Some(("http", "public_url"))),
-        tls,
-        behind_proxy: reader.boolean("http", "behind_proxy").unwrap_or(false) || flags.behind_proxy,
-    }
 }

@@ -4,17 +4,24 @@
 //! (`guard`, `origin`), the bearer token (`token`), the limit of calls at once (`guard`), the checks
 //! of its body (`body`), and then rmcp. There is no CORS: no page of another site is ever answered.
 
+mod access;
 mod body;
+mod challenge;
 mod console;
 mod crowd;
+mod fetch;
 mod guard;
 mod health;
+mod jwt;
+mod keys;
 mod listener;
 mod origin;
+mod strict;
 mod tls;
 mod token;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -24,17 +31,25 @@ use rmcp::ServerHandler;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+pub use access::NamedToken;
 pub use console::{Console, PATH as CONSOLE_PATH};
 pub use health::Readiness;
-pub use token::ensure_token;
+pub use jwt::{Issuer, algorithm};
+pub use token::{ensure_token, new_token};
 
 use crate::private_file::PrivateFileError;
 
 /// How the server is reached and by whom.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// The bearer token that every call of `/mcp` shows.
-    pub token: SecretString,
+    /// The one static bearer token, which grants every tool.
+    pub token: Option<SecretString>,
+    /// Static tokens with names and scopes of their own.
+    pub tokens: Vec<NamedToken>,
+    /// Whose access tokens let callers in.
+    pub issuer: Option<Issuer>,
+    /// Callers who are let in no more, by name.
+    pub revoked: BTreeSet<String>,
     /// `Host` values to accept besides the server's own: `host` for any port, or `host:port`.
     pub allowed_hosts: Vec<String>,
     /// `Origin` values to accept besides the server's own: `scheme://host[:port]`, `:*` for any port.
@@ -45,7 +60,9 @@ pub struct HttpOptions {
     pub behind_proxy: bool,
     /// The URL that clients use, where it is not the bound one; its host and origin are accepted.
     pub public_url: Option<String>,
-    /// The name of whoever holds the token.
+    /// Certificates of those who sign client certificates, which every connection then has to show.
+    pub client_ca: Option<PathBuf>,
+    /// The name of whoever holds the one token.
     pub caller: String,
 }
 
@@ -53,12 +70,16 @@ impl HttpOptions {
     /// The server's own hosts and origins alone, without TLS.
     pub fn new(token: SecretString, caller: impl Into<String>) -> Self {
         Self {
-            token,
+            token: Some(token),
+            tokens: Vec::new(),
+            issuer: None,
+            revoked: BTreeSet::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             tls: None,
             behind_proxy: false,
             public_url: None,
+            client_ca: None,
             caller: caller.into(),
         }
     }
@@ -129,7 +150,7 @@ pub struct Bound {
     address: SocketAddr,
     tls: Option<tls::Config>,
     options: HttpOptions,
-    own: origin::Allowed,
+    guard: guard::Guard,
 }
 
 /// Binds an address; port 0 takes a free one.
@@ -143,7 +164,7 @@ pub async fn bind(address: &str, options: &HttpOptions) -> Result<Bound, HttpErr
     if !wanted.ip().is_loopback() && options.tls.is_none() && !options.behind_proxy {
         return Err(HttpError::NeedsTls(wanted));
     }
-    let tls = options.tls.as_ref().map(tls::load).transpose()?;
+    let tls = tls::load(options.tls.as_ref(), options.client_ca.as_deref())?;
     let failed = |error| HttpError::Bind { address: wanted, error };
     let listener = std::net::TcpListener::bind(wanted).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -151,7 +172,18 @@ pub async fn bind(address: &str, options: &HttpOptions) -> Result<Bound, HttpErr
     if address.ip().is_unspecified() && options.allowed_hosts.is_empty() && options.public_url.is_none() {
         tracing::warn!("only requests to localhost pass; set [http] public_url or allowed_hosts");
     }
-    Ok(Bound { listener, address, tls, options: options.clone(), own })
+    let public = public_url(address, tls.is_some(), options);
+    let guard = guard::Guard::new(options, own, &public)?;
+    Ok(Bound { listener, address, tls, options: options.clone(), guard })
+}
+
+fn local_url(address: SocketAddr, tls: bool) -> String {
+    format!("{}://{address}", if tls { "https" } else { "http" })
+}
+
+fn public_url(address: SocketAddr, tls: bool, options: &HttpOptions) -> String {
+    let public = options.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    public.unwrap_or_else(|| local_url(address, tls))
 }
 
 async fn resolve(address: &str) -> Result<SocketAddr, HttpError> {
@@ -163,14 +195,12 @@ async fn resolve(address: &str) -> Result<SocketAddr, HttpError> {
 impl Bound {
     /// The bound address as a URL, without a path.
     pub fn local_url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        local_url(self.address, self.tls.is_some())
     }
 
     /// The URL by which people and clients reach it, without a path.
     pub fn public_url(&self) -> String {
-        let public = self.options.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-        public.unwrap_or_else(|| self.local_url())
+        public_url(self.address, self.tls.is_some(), &self.options)
     }
 
     /// The bound address.
@@ -201,15 +231,14 @@ impl Bound {
     {
         let sessions = CancellationToken::new();
         let url = self.public_url();
-        let guard = guard::Guard::new(&self.options, self.own);
-        let limit = guard.calls();
+        let limit = self.guard.calls();
         let mut open = health::router(ready, shutdown.clone());
         if let Some(console) = console {
             let behind_proxy = self.options.behind_proxy;
             let secure = self.tls.is_some() || behind_proxy || url.starts_with("https:");
             open = open.merge(console::router(console, console::Site { secure, behind_proxy }));
         }
-        let app = guard.app(handler, &sessions, open);
+        let app = self.guard.app(handler, &sessions, open);
         let crowd = crowd::Crowd::new(self.options.behind_proxy);
         let listener = listener::Listener::new(self.listener, self.tls, crowd).map_err(HttpError::Serve)?;
         listener.serve(app, limit, sessions, shutdown).await.map_err(HttpError::Serve)

@@ -7,6 +7,7 @@ mod activate;
 mod activation;
 mod approval;
 mod audit;
+mod authority;
 mod begin;
 mod bulk;
 mod cursor;
@@ -56,6 +57,7 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 pub use approval::{Answer, Question};
+pub use authority::Authority;
 pub use begin::Begun;
 pub use bulk::DeprovisionUsers;
 pub use decide::{Decided, Decision, Waiting};
@@ -97,6 +99,8 @@ const TAKEN_UP: usize = 16;
 pub struct Settings {
     /// The operator's rules.
     pub policy: Policy,
+    /// Whose word counts when an operation is carried out.
+    pub authority: Authority,
     /// How long a person has to answer in the client.
     pub ask: Duration,
     /// How long an operation waits for a decision.
@@ -111,6 +115,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
+            authority: Authority::default(),
             ask: Duration::from_secs(55),
             expires: Duration::from_secs(15 * 60),
             read_only: false,

@@ -9,9 +9,11 @@ mod prompts;
 mod reply;
 mod resources;
 mod schema;
+mod scopes;
 mod server;
 pub mod stdio;
 mod subscriptions;
 mod tools;
 
+pub use scopes::{may_call, needed};
 pub use server::Server;

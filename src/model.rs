@@ -5,13 +5,15 @@ mod clock;
 mod ids;
 mod operation;
 mod permit;
+mod scope;
 mod text;
 mod user;
 
-pub use actor::{Actor, Caller, Channel};
+pub use actor::{Actor, Caller, Channel, Rights, Source};
 pub use clock::Clock;
 pub use ids::{CaptureId, Digest, OperationId, UserId, canonical_json};
 pub use operation::{Action, Operation, State};
 pub use permit::{SendPermit, Write};
+pub use scope::{Scope, Scopes};
 pub use text::{looks_like_another, shown, unwritable, visible};
 pub use user::{Email, EmailError, Named, User, UserRef, UserRefError};

@@ -44,7 +44,7 @@ async fn measure() {
 
 /// Fills a trail with records like those of a deprovision, and signs it.
 async fn fill(store: &Store, tenant: &str) {
-    let actor = Actor { caller: "local".into(), client: "bench 1".into(), channel: Channel::Stdio };
+    let actor = Actor::new("local", "bench 1", Channel::Stdio);
     let operation = OperationId::random();
     for n in 0..RECORDS {
         let entry =

@@ -90,7 +90,7 @@ async fn measure() {
 }
 
 async fn delete(lifecycle: &Lifecycle, email: &str) {
-    let actor = Actor { caller: "local".into(), client: "bench 1".into(), channel: Channel::Stdio };
+    let actor = Actor::new("local", "bench 1", Channel::Stdio);
     let request = DeprovisionUser { user: email.to_owned(), reason: None };
     let begun = lifecycle.deprovision(actor.clone(), request).await.expect("begun");
     let yes = Answer::Accepted(email.to_owned());

@@ -51,7 +51,7 @@ async fn fill(store: &Store, tenant: &str, state: State) {
         let new = NewOperation {
             tenant: tenant.to_owned(),
             action: Action::DeprovisionUser,
-            actor: Actor { caller: "local".into(), client: "bench 1".into(), channel: Channel::Stdio },
+            actor: Actor::new("local", "bench 1", Channel::Stdio),
             state,
             own: false,
             arguments: Digest::of(&n.to_le_bytes()),

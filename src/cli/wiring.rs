@@ -8,7 +8,7 @@ use super::{Exit, General, TenantChoice, checkpoints::Keeper};
 use crate::{
     config::{self, Approval, Config, Env, Flags},
     http::{self, HttpOptions, TlsFiles},
-    lifecycle::{self, Lifecycle, Policy, Records, Tier},
+    lifecycle::{self, Authority, Lifecycle, Policy, Records, Tier},
     model::Clock,
     sandbox::{SandboxOptions, SandboxTenant},
     store::{self, Store, StoreError},
@@ -287,8 +287,13 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
         max_open: config.policy.max_open,
         max_deletes_per_day: config.policy.max_deletes_per_day,
     };
+    let authority = Authority {
+        tokens: config.http.tokens.iter().map(|t| (t.name.clone(), t.scopes)).collect(),
+        issuer: config.http.issuer.as_ref().map(|issuer| issuer.url.clone()),
+        revoked: config.http.revoked.clone(),
+    };
     let (ask, expires) = (config.approval.ask, config.approval.expires);
-    lifecycle::Settings { policy, ask, expires, read_only, ..lifecycle::Settings::default() }
+    lifecycle::Settings { policy, authority, ask, expires, read_only, ..lifecycle::Settings::default() }
 }
 
 fn tier(raise: Option<Approval>) -> Option<Tier> {
@@ -306,18 +311,25 @@ pub(super) fn http_options(
     behind_proxy: bool,
 ) -> Result<(HttpOptions, Option<PathBuf>), Exit> {
     let (token, file) = match &config.http.token {
-        Some(token) => (token.clone(), None),
+        Some(token) => (Some(token.clone()), None),
+        // Callers with names need none that grants everything.
+        None if config.http.issuer.is_some() || !config.http.tokens.is_empty() => (None, None),
         None => http::ensure_token(&config.state_dir)
-            .map(|(token, file)| (token, Some(file)))
+            .map(|(token, file)| (Some(token), Some(file)))
             .map_err(Exit::config)?,
     };
     let options = HttpOptions {
+        token,
+        tokens: config.http.tokens.clone(),
+        issuer: config.http.issuer.clone(),
+        revoked: config.http.revoked.clone(),
+        client_ca: config.http.client_ca.clone(),
         allowed_hosts: config.http.allowed_hosts.clone(),
         allowed_origins: config.http.allowed_origins.clone(),
         tls: tls.map(|(cert, key)| TlsFiles { cert, key }).or_else(|| config.http.tls.clone()),
         behind_proxy: behind_proxy || config.http.behind_proxy,
         public_url: config.http.public_url.clone(),
-        ..HttpOptions::new(token, HTTP_CALLER)
+        caller: HTTP_CALLER.to_owned(),
     };
     Ok((options, file))
 }

@@ -195,6 +195,11 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// What the file says, as it stands there.
+    pub(super) fn value(&self, section: &str, key: &str) -> Option<&Value> {
+        self.file.get(section, key)
+    }
+
     pub(super) fn boolean(&mut self, section: &'static str, key: &'static str) -> Option<bool> {
         let value = self.file.get(section, key)?.as_bool();
         if value.is_none() {

@@ -13,6 +13,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rmcp::model::RequestId;
+use serde::Deserialize;
 
 use crate::mcp::frame::{self, Frame, INVALID_PARAMS, INVALID_REQUEST, Refusal};
 
@@ -43,6 +44,8 @@ pub(super) struct Call {
     /// Its id, if it is a request.
     pub(super) id: Option<RequestId>,
     pub(super) is_initialize: bool,
+    /// The tool that it calls, if it calls one.
+    pub(super) tool: Option<String>,
 }
 
 /// Why a call goes no further.
@@ -71,11 +74,26 @@ pub(super) async fn read(request: Request) -> Result<Call, Fault> {
     let (parts, body) = request.into_parts();
     check_headers(&parts.headers)?;
     let bytes = collect(body).await?;
-    let (id, is_initialize) = match frame::check(&bytes).map_err(Fault::Rpc)? {
-        Frame::Request { id, method } => (Some(id), method == "initialize"),
-        Frame::Notification { .. } | Frame::Response { .. } => (None, false),
+    let (id, method) = match frame::check(&bytes).map_err(Fault::Rpc)? {
+        Frame::Request { id, method } => (Some(id), method.into_owned()),
+        Frame::Notification { .. } | Frame::Response { .. } => (None, String::new()),
     };
-    Ok(Call { request: Request::from_parts(parts, Body::from(bytes)), id, is_initialize })
+    let is_initialize = method == "initialize";
+    let tool = if method == "tools/call" { tool_of(&bytes) } else { None };
+    Ok(Call { request: Request::from_parts(parts, Body::from(bytes)), id, is_initialize, tool })
+}
+
+/// The tool that a call names; the frame's check has refused a name that is there twice.
+fn tool_of(bytes: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Message {
+        params: Named,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    serde_json::from_slice(bytes).ok().map(|Message { params: Named { name } }| name)
 }
 
 /// rmcp's answer, with its 415 for a message of the wrong shape made a JSON-RPC error: the content

@@ -1,6 +1,12 @@
 //! What a request has to pass on its way to rmcp.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -8,7 +14,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER},
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -25,12 +31,16 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    HttpOptions,
+    HttpError, HttpOptions,
+    access::Access,
     body::{self, Call, MAX_BODY},
+    challenge::Challenges,
     origin::{self, Allowed},
-    token::{Shown, Token},
 };
-use crate::model::Caller;
+use crate::{
+    mcp::{may_call, needed},
+    model::{Caller, Scopes},
+};
 
 /// Calls under way at once; more are answered 503 (guardrails F40).
 pub(super) const MAX_CALLS: u32 = 1024;
@@ -42,16 +52,27 @@ const MAX_SESSIONS: usize = 1024;
 /// begin a new one by themselves.
 const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
 
+/// Names the session of a client before 2026-07-28.
+const SESSION: &str = "mcp-session-id";
+
 /// The checks, and what they compare with.
 #[derive(Clone)]
 pub(super) struct Guard(Arc<Inner>);
 
 struct Inner {
     allowed: Allowed,
-    token: Token,
-    caller: Caller,
+    access: Access,
+    challenges: Challenges,
     calls: Arc<Semaphore>,
     sessions: Arc<LocalSessionManager>,
+    /// Who began each session; plain, since no await happens under it.
+    owners: Mutex<HashMap<String, Caller>>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
 }
 
 /// A refusal in plain text.
@@ -59,21 +80,23 @@ fn refuse(status: StatusCode, text: &'static str) -> Response {
     (status, text).into_response()
 }
 
-fn busy(text: &'static str) -> Response {
+pub(super) fn busy(text: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
 }
 
 impl Guard {
-    pub(super) fn new(options: &HttpOptions, allowed: Allowed) -> Self {
+    /// `public` is the server's URL without a path.
+    pub(super) fn new(options: &HttpOptions, allowed: Allowed, public: &str) -> Result<Self, HttpError> {
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(SESSION_IDLE);
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             allowed,
-            token: Token::new(&options.token),
-            caller: Caller(options.caller.clone()),
+            access: Access::new(options, &format!("{public}/mcp"))?,
+            challenges: Challenges::new(public, options.issuer.as_ref().map(|issuer| issuer.url.clone())),
             calls: Arc::new(Semaphore::new(MAX_CALLS as usize)),
             sessions: Arc::new(sessions),
-        }))
+            owners: Mutex::default(),
+        })))
     }
 
     /// One permit for each call that may be under way.
@@ -95,12 +118,17 @@ impl Guard {
             .disable_allowed_hosts()
             .disable_allowed_origins()
             .with_cancellation_token(sessions.child_token());
+        let offered = {
+            let handler = handler.clone();
+            Offered(Arc::new(move |tool: &str| handler.get_tool(tool).is_some()))
+        };
         let mcp =
             StreamableHttpService::new(move || Ok(handler.clone()), Arc::clone(&self.0.sessions), config);
         Router::new()
             .route_service("/mcp", mcp)
-            .layer(middleware::from_fn_with_state(self.clone(), call))
+            .layer(middleware::from_fn_with_state((self.clone(), offered), call))
             .merge(open)
+            .merge(self.0.challenges.router())
             .layer(middleware::from_fn_with_state(self, own_name))
             .layer(CatchPanicLayer::custom(internal_error))
     }
@@ -151,22 +179,33 @@ fn is_own(allowed: &Allowed, host: &HeaderValue, uri: &Uri) -> bool {
     host.to_str().is_ok_and(own) && uri.authority().is_none_or(|authority| own(authority.as_str()))
 }
 
-/// Lets a call of `/mcp` pass that shows the token and is well-formed.
-async fn call(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    match guard.0.token.check(request.headers()) {
-        Shown::Right => {}
-        Shown::Wrong => return unauthorized("Bearer error=\"invalid_token\""),
-        Shown::Nothing => return unauthorized("Bearer"),
+/// Whether the server has a tool of this name at all.
+#[derive(Clone)]
+struct Offered(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+/// Lets a call of `/mcp` pass whose caller is known, may make it, and that is well-formed.
+async fn call(
+    State((guard, offered)): State<(Guard, Offered)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match guard.0.access.caller(request.headers()).await {
+        Ok(caller) => caller,
+        Err(denied) => return guard.0.challenges.denied(denied),
+    };
+    if caller.rights.scopes.is_empty() {
+        return guard.0.challenges.insufficient(Scopes::TOOLS);
     }
     // Handlers see the headers; the token is no business of theirs.
     request.headers_mut().remove(AUTHORIZATION);
-    request.extensions_mut().insert(guard.0.caller.clone());
+    guard.hide_foreign_session(&caller, request.headers_mut());
+    request.extensions_mut().insert(caller.clone());
     let Ok(permit) = Arc::clone(&guard.0.calls).try_acquire_owned() else {
         return busy("too many calls at once");
     };
     let response = match *request.method() {
-        Method::POST => post(&guard, request, next).await,
-        Method::GET | Method::DELETE if !request.headers().contains_key("mcp-session-id") => {
+        Method::POST => post(&guard, &offered, caller, request, next).await,
+        Method::GET | Method::DELETE if !request.headers().contains_key(SESSION) => {
             (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], "this needs a session").into_response()
         }
         // A stream for notifications stays open: it is no call under way.
@@ -175,20 +214,49 @@ async fn call(State(guard): State<Guard>, mut request: Request, next: Next) -> R
     hold(response, permit)
 }
 
-fn unauthorized(challenge: &'static str) -> Response {
-    let text = "a bearer token is needed";
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)], text).into_response()
-}
-
-async fn post(guard: &Guard, request: Request, next: Next) -> Response {
-    let Call { request, id, is_initialize } = match body::read(request).await {
+async fn post(guard: &Guard, offered: &Offered, caller: Caller, request: Request, next: Next) -> Response {
+    let Call { request, id, is_initialize, tool } = match body::read(request).await {
         Ok(call) => call,
         Err(fault) => return fault.into_response(),
     };
+    let scopes = caller.rights.scopes;
+    if let Some(tool) = tool.filter(|tool| !may_call(tool, scopes) && (offered.0)(tool)) {
+        return guard.0.challenges.insufficient(needed(&tool, scopes));
+    }
     if is_initialize && guard.0.sessions.sessions.read().await.len() >= MAX_SESSIONS {
         return busy("too many sessions");
     }
-    body::answer(next.run(request).await, id)
+    let response = next.run(request).await;
+    if is_initialize {
+        guard.own_session(caller, response.headers()).await;
+    }
+    body::answer(response, id)
+}
+
+impl Guard {
+    /// Notes who began a session.
+    async fn own_session(&self, caller: Caller, headers: &HeaderMap) {
+        let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok()) else { return };
+        let there: HashSet<String> = {
+            let sessions = self.0.sessions.sessions.read().await;
+            sessions.keys().map(ToString::to_string).collect()
+        };
+        let mut owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that ended leave nothing behind but this.
+        owners.retain(|id, _| there.contains(id));
+        owners.insert(id.to_owned(), caller);
+    }
+
+    /// Makes another caller's session as unknown as one that never was (guardrails T33).
+    fn hide_foreign_session(&self, caller: &Caller, headers: &mut HeaderMap) {
+        let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok()) else { return };
+        let owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let foreign = owners.get(id).is_some_and(|owner| !owner.is(caller));
+        drop(owners);
+        if foreign {
+            headers.insert(SESSION, HeaderValue::from_static("of-another-caller"));
+        }
+    }
 }
 
 /// Keeps the permit until a streamed answer ends; one that is whole needs it no longer.

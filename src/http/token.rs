@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use axum::http::{HeaderMap, header::AUTHORIZATION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
@@ -19,35 +18,26 @@ use crate::private_file::{self, PrivateFileError};
 /// The token's file in the state directory.
 const FILE: &str = "http-token";
 
-/// What a request's credentials are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
-    Right,
-    Wrong,
-    Nothing,
-}
-
-/// The digest of the token, to compare with.
+/// The digest of a token, to compare with.
 #[derive(Clone)]
 pub(super) struct Token([u8; 32]);
 
 impl Token {
     pub(super) fn new(token: &SecretString) -> Self {
-        Self(Sha256::digest(token.expose_secret()).into())
+        Self(Self::digest(token.expose_secret()))
+    }
+
+    pub(super) fn of_digest(sha256: [u8; 32]) -> Self {
+        Self(sha256)
+    }
+
+    pub(super) fn digest(token: &str) -> [u8; 32] {
+        Sha256::digest(token).into()
     }
 
     /// Compares digests in constant time, so that neither the token's length nor a prefix shows.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Shown {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return if headers.contains_key(AUTHORIZATION) { Shown::Wrong } else { Shown::Nothing };
-        };
-        let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
-            return Shown::Wrong;
-        };
-        let shown: [u8; 32] = Sha256::digest(token.trim_start_matches(' ')).into();
-        let right: bool = shown.ct_eq(&self.0).into();
-        if right && scheme.eq_ignore_ascii_case("bearer") { Shown::Right } else { Shown::Wrong }
+    pub(super) fn is(&self, digest: &[u8; 32]) -> bool {
+        digest.ct_eq(&self.0).into()
     }
 }
 
@@ -74,11 +64,27 @@ pub fn ensure_token(state_dir: &Path) -> Result<(SecretString, PathBuf), HttpErr
     }
 }
 
-fn make(state_dir: &Path, path: &Path) -> Result<(), PrivateFileError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+/// A new token and the SHA-256 by which the settings know it.
+///
+/// # Errors
+///
+/// Where the system has no randomness.
+pub fn new_token() -> Result<(SecretString, [u8; 32]), std::io::Error> {
+    let token = random()?;
+    let digest = Token::digest(&token);
+    Ok((SecretString::from(token), digest))
+}
+
+/// 256 random bits as text.
+fn random() -> std::io::Result<String> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).map_err(|_| std::io::Error::other("no randomness"))?;
-    match private_file::create(path, &URL_SAFE_NO_PAD.encode(bytes)) {
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn make(state_dir: &Path, path: &Path) -> Result<(), PrivateFileError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+    match private_file::create(path, &random()?) {
         // Another process was first: its token counts.
         Err(PrivateFileError::Io(error)) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
@@ -90,28 +96,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    fn check(values: &[&str]) -> Shown {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, value.parse().unwrap());
-        }
-        Token::new(&"s3cret".into()).check(&headers)
-    }
-
-    #[test]
-    fn only_the_one_token_passes() {
-        for good in ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret"] {
-            assert_eq!(check(&[good]), Shown::Right, "{good}");
-        }
-        for bad in
-            ["Bearer s3cre", "Bearer s3crett", "Bearer S3cret", "Bearer", "Basic s3cret", "s3cret", "Bearer "]
-        {
-            assert_eq!(check(&[bad]), Shown::Wrong, "{bad}");
-        }
-        assert_eq!(check(&["Bearer s3cret", "Bearer s3cret"]), Shown::Wrong);
-        assert_eq!(check(&[]), Shown::Nothing);
-    }
 
     #[test]
     fn a_token_is_made_once_and_kept_private() {

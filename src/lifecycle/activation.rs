@@ -11,6 +11,7 @@ use std::{
 use super::{
     Lifecycle,
     audit::entry,
+    authority::REFUSED,
     details::Details,
     failure::Failure,
     report::{Activation, ActivationState},
@@ -151,6 +152,15 @@ impl Lifecycle {
         }
         let details = Details::of(&operation);
         let _turn = self.shared.activator.turn.lock().await;
+        if let Err(failure) = self.check_authority(&operation) {
+            if operation.state == State::Approved {
+                return self.fail_as(&operation, details, failure, REFUSED).await.map(drop);
+            }
+            // An earlier send may have published what waited; it is only not repeated.
+            let activation = Activation::with(ActivationState::Failed, failure.message);
+            let ended = Ended { activation, by: operation.id.clone(), others: Vec::new() };
+            return self.end_activation(&operation, details, ended).await;
+        }
         let upto = self.shared.activator.staged.load(Ordering::SeqCst);
         let (sent, ended) = self.send_activation(operation, details.clone()).await?;
         self.shared.activator.cover(upto, ended.clone());

@@ -138,12 +138,12 @@ impl Lifecycle {
 
     /// An operation of this caller; another's is as unknown as none.
     pub(crate) async fn owned(&self, actor: &Actor, id: &OperationId) -> Result<Operation, Failure> {
-        let operation = self.load(id).await?;
-        if operation.actor.caller == actor.caller {
-            Ok(operation)
-        } else {
-            Err(super::begin::no_such_operation())
-        }
+        self.load_if(id, |o| actor.is(&o.actor)).await
+    }
+
+    /// An operation that this caller may see; any other is as unknown as none (guardrails T15).
+    pub(crate) async fn visible(&self, actor: &Actor, id: &OperationId) -> Result<Operation, Failure> {
+        self.load_if(id, |o| actor.may_see(&o.actor)).await
     }
 
     /// Whether an operation of this caller still waits for a decision, with its question.

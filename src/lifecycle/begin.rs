@@ -113,7 +113,16 @@ impl Lifecycle {
     }
 
     pub(crate) async fn load(&self, id: &OperationId) -> Result<Operation, Failure> {
-        let found = self.store.operation(id).await?.filter(|o| o.tenant == self.tenant());
+        self.load_if(id, |_| true).await
+    }
+
+    /// The same, unless it is one that its reader has no business with: then nothing is done to it.
+    pub(crate) async fn load_if(
+        &self,
+        id: &OperationId,
+        shows: impl Fn(&Operation) -> bool,
+    ) -> Result<Operation, Failure> {
+        let found = self.store.operation(id).await?.filter(|o| o.tenant == self.tenant() && shows(o));
         self.unless_lapsed(found.ok_or_else(no_such_operation)?).await
     }
 
@@ -241,7 +250,7 @@ impl Lifecycle {
         let found = self.store.joinable(self.tenant(), &actor.caller, action, arguments).await?;
         let Some(operation) = found else { return Ok(None) };
         let live = self.load(&operation.id).await?;
-        Ok(Some(live).filter(|o| o.state == State::Awaiting || is_moving(o.state)))
+        Ok(Some(live).filter(|o| o.actor.is(actor) && (o.state == State::Awaiting || is_moving(o.state))))
     }
 
     /// Refuses a caller who already has the most operations waiting.
@@ -251,7 +260,7 @@ impl Lifecycle {
             return Ok(());
         }
         let open = self.store.operations(Some(self.tenant()), Which::Open, 100).await?;
-        let waiting = open.iter().filter(|o| o.state == State::Awaiting && o.actor.caller == actor.caller);
+        let waiting = open.iter().filter(|o| o.state == State::Awaiting && o.actor.is(actor));
         let failure = Failure::new(
             Code::RateLimited,
             format!("{most} operations of this caller wait for a person already"),

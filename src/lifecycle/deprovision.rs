@@ -117,7 +117,7 @@ impl Lifecycle {
         let Some(before) = self.store.deleted_by_us(self.tenant(), &key).await? else {
             return Err(not_found(proven));
         };
-        if is_moving(before.state) && before.actor.caller == actor.caller {
+        if is_moving(before.state) && before.actor.is(actor) {
             return Ok(Begun::plain(&before));
         }
         let past = Details::of(&before);

@@ -11,7 +11,7 @@ use super::{
     status::{OperationLine, line},
 };
 use crate::{
-    model::{Actor, OperationId},
+    model::{Actor, OperationId, Scope},
     store::Which,
     zia::{ActivationStatus, Deadline},
 };
@@ -23,10 +23,10 @@ impl Lifecycle {
     /// The operation in the shape of the tool that began it, after at most 45 seconds.
     ///
     /// # Errors
-    /// `NOT_FOUND` for an unknown or another caller's operation, or what stopped it.
+    /// `NOT_FOUND` for an unknown operation or one that this caller may not see, or what stopped it.
     pub async fn get_operation(&self, actor: &Actor, id: &str, wait: Duration) -> Result<Report, Failure> {
         let id: OperationId = id.parse().map_err(|()| no_such_operation())?;
-        self.owned(actor, &id).await?;
+        self.visible(actor, &id).await?;
         self.follow(&id, wait).await
     }
 
@@ -36,11 +36,11 @@ impl Lifecycle {
     /// `STORE_UNAVAILABLE`.
     pub async fn recent_operations(&self, actor: &Actor, limit: u32) -> Result<Vec<OperationLine>, Failure> {
         let all = self.store.operations(Some(self.tenant()), Which::Recent, limit).await?;
-        let own = all.iter().filter(|o| o.actor.caller == actor.caller);
+        let own = all.iter().filter(|o| o.actor.is(actor));
         Ok(own.map(|o| line(o, self.clock.now(), self.is_running(o))).collect())
     }
 
-    /// A before-image that this caller's operation made.
+    /// A before-image that this caller's operation made, or any for who may read the audit trail.
     ///
     /// # Errors
     /// `NOT_FOUND` for an unknown, purged, another caller's or another tenant's capture.
@@ -51,7 +51,9 @@ impl Lifecycle {
         if info.tenant != self.tenant() {
             return Err(no_such_capture());
         }
-        self.owned(actor, &info.operation).await.map_err(|_| no_such_capture())?;
+        if !actor.rights.scopes.contains(Scope::AuditRead) {
+            self.owned(actor, &info.operation).await.map_err(|_| no_such_capture())?;
+        }
         records.capture(id).await
     }
 

@@ -196,7 +196,7 @@ impl Lifecycle {
         }
         let said = "an operation on the user of this capture is not settled yet; nothing was sent";
         let failure = Failure::new(Code::Conflict, said, "wait for it to end, then call again").at("capture");
-        Err(if open.actor.caller == actor.caller { failure.of(&open.id) } else { failure })
+        Err(if open.actor.is(actor) { failure.of(&open.id) } else { failure })
     }
 
     async fn image_of(&self, info: &CaptureInfo) -> Result<Image, Failure> {

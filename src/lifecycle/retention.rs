@@ -47,5 +47,5 @@ impl Records {
 
 /// Whoever runs a command on the store.
 pub(super) fn at_the_terminal() -> Actor {
-    Actor { caller: "local".into(), client: "zia-mcp captures".into(), channel: Channel::Stdio }
+    Actor::new("local", "zia-mcp captures", Channel::Stdio)
 }

@@ -151,7 +151,7 @@ impl Lifecycle {
         actor: &Actor,
     ) -> Result<(Vec<OperationLine>, Vec<OperationLine>), Failure> {
         let lines = |ops: Vec<Operation>| -> Vec<OperationLine> {
-            let own = ops.iter().filter(|o| o.actor.caller == actor.caller);
+            let own = ops.iter().filter(|o| o.actor.is(actor));
             own.map(|o| line(o, self.clock.now(), self.is_running(o))).collect()
         };
         let open = self.store.operations(Some(self.tenant()), Which::Open, LISTED).await?;

@@ -43,7 +43,7 @@ impl Lifecycle {
             return Ok(());
         }
         let said = "another operation on this user is in progress";
-        if open.actor.caller != actor.caller {
+        if !open.actor.is(actor) {
             return Err(Failure::new(Code::Conflict, said, "wait for it to end, then call again"));
         }
         let next = if open.state == State::Awaiting {

@@ -8,7 +8,7 @@ use rmcp::{
 use super::reply::internal;
 use crate::{
     lifecycle::{Lifecycle, ListNames},
-    model::Actor,
+    model::{Actor, Scope},
 };
 
 /// The most values that MCP lets a completion list.
@@ -22,6 +22,7 @@ pub(super) async fn complete(
 ) -> Result<CompleteResult, ErrorData> {
     let (name, typed) = (request.argument.name.as_str(), request.argument.value.as_str());
     let values = match (&request.r#ref, name) {
+        (Reference::Prompt(_), _) if !actor.rights.scopes.contains(Scope::UsersRead) => Vec::new(),
         (Reference::Prompt(_), "department") => {
             names(lifecycle.list_departments(starting(typed)).await, typed)
         }

@@ -23,7 +23,7 @@ use super::{
     complete,
     prompts::Prompts,
     reply::{Refusal, internal, refused},
-    resources,
+    resources, scopes,
     subscriptions::Subscriptions,
     tools,
 };
@@ -106,12 +106,23 @@ impl Server {
 
     fn actor(&self, context: &RequestContext<RoleServer>) -> Actor {
         let parts = context.extensions.get::<http::request::Parts>();
-        let caller = parts.and_then(|p| p.extensions.get::<Caller>()).map(|c| c.0.clone());
+        let caller = parts.and_then(|p| p.extensions.get::<Caller>());
         let client = context.client_info().map_or_else(
             || "unnamed client".to_owned(),
             |c| format!("{} {}", clip(&c.name), clip(&c.version)),
         );
-        Actor { caller: caller.unwrap_or_else(|| "local".into()), client, channel: self.shared.channel }
+        match caller.cloned() {
+            Some(Caller { name, rights }) => {
+                Actor { caller: name, client, channel: self.shared.channel, rights }
+            }
+            None => Actor::new("local", client, self.shared.channel),
+        }
+    }
+
+    /// The tools that a caller may call; others are as unknown as none.
+    fn tools_of(&self, actor: &Actor) -> impl Iterator<Item = &Tool> {
+        let scopes = actor.rights.scopes;
+        self.shared.tools.iter().filter(move |tool| scopes::may_call(&tool.name, scopes))
     }
 
     async fn dispatch(
@@ -119,7 +130,8 @@ impl Server {
         mut request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.shared.tools.iter().find(|t| t.name == request.name) else {
+        let actor = self.actor(context);
+        let Some(tool) = self.tools_of(&actor).find(|t| t.name == request.name) else {
             return refused(self.not_offered(&request.name));
         };
         // Before ZIA is asked anything, so that a store that fails is told at once.
@@ -128,7 +140,7 @@ impl Server {
         {
             return refused(failure.into());
         }
-        let call = Call::new(self, tool, self.actor(context), context, &mut request);
+        let call = Call::new(self, tool, actor, context, &mut request);
         match tools::call(&call, request.arguments).await {
             Ok(response) => Ok(response),
             Err(refusal) => {
@@ -204,7 +216,8 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let list = ListToolsResult::with_all_items(self.shared.tools.clone());
+        let actor = self.actor(&context);
+        let list = ListToolsResult::with_all_items(self.tools_of(&actor).cloned().collect());
         let modern = is_modern(&context);
         Ok(if modern { list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private) } else { list })
     }

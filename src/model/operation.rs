@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Actor, Digest, OperationId, UserId};
+use super::{Actor, Digest, OperationId, Scope, UserId};
 
 /// What an operation does; its text is the name of the tool that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +44,15 @@ impl Action {
             Self::DeprovisionUsers => "deprovision_users",
             Self::RestoreUser => "restore_user",
             Self::Activate => "activate",
+        }
+    }
+
+    /// What a caller needs for it.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::ProvisionUser | Self::UpdateUser | Self::RestoreUser => Scope::UsersWrite,
+            Self::DeprovisionUser | Self::DeprovisionUsers => Scope::UsersDelete,
+            Self::Activate => Scope::Activate,
         }
     }
 

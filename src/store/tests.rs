@@ -30,7 +30,7 @@ async fn approved(store: &Store) -> Operation {
     let new = NewOperation {
         tenant: TENANT.into(),
         action: Action::DeprovisionUser,
-        actor: Actor { caller: "local".into(), client: "test".into(), channel: Channel::Stdio },
+        actor: Actor::new("local", "test", Channel::Stdio),
         own: false,
         state: State::Awaiting,
         arguments: Digest::of(b"arguments"),

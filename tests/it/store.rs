@@ -132,7 +132,7 @@ fn user(id: i64) -> UserId {
 }
 
 fn actor() -> Actor {
-    Actor { caller: "local".into(), client: "a client 1.0".into(), channel: Channel::Stdio }
+    Actor::new("local", "a client 1.0", Channel::Stdio)
 }
 
 fn approval() -> Approval {

@@ -176,10 +176,10 @@ fn clock_ahead(ahead: Arc<AtomicI64>) -> Clock {
 
 /// The caller over stdio.
 pub(crate) fn local() -> Actor {
-    Actor { caller: "local".into(), client: "test 1".into(), channel: Channel::Stdio }
+    Actor::new("local", "test 1", Channel::Stdio)
 }
 
 /// A caller over HTTP.
 pub(crate) fn remote(caller: &str) -> Actor {
-    Actor { caller: caller.into(), client: "test 1".into(), channel: Channel::Http }
+    Actor::new(caller, "test 1", Channel::Http)
 }

@@ -85,5 +85,5 @@ fn key_file(config: &Config) -> (PathBuf, bool) {
 }
 
 fn at_the_terminal() -> Actor {
-    Actor { caller: "local".into(), client: "zia-mcp store".into(), channel: Channel::Stdio }
+    Actor::new("local", "zia-mcp store", Channel::Stdio)
 }

@@ -7,6 +7,7 @@ use crate::{
     lifecycle::{
         Lifecycle,
         audit::entry,
+        authority::REFUSED,
         details::Details,
         failure::{Code, Failure},
         reconcile::{Journal, Seen, Verdict, Wish, conclude},
@@ -64,6 +65,10 @@ impl Lifecycle {
         }
         if let Err(failure) = self.check_approval(&operation, &details).await {
             return self.fail_bulk(&operation, details, &chunk, &failure).await.map(Some);
+        }
+        if let Err(failure) = self.check_authority(&operation) {
+            set(&mut details, &chunk, State::Failed, Some(&failure));
+            return self.note_bulk_as(&operation, details, &chunk, REFUSED).await.map(Some);
         }
         let sights = self.sights(&details, &chunk).await;
         let chunk = sort_out(&mut details, &chunk, &sights);
@@ -235,10 +240,21 @@ impl Lifecycle {
         details: Details,
         users: &[UserId],
     ) -> Result<Operation, Failure> {
+        self.note_bulk_as(operation, details, users, "users.settled").await
+    }
+
+    /// The same, under another name in the audit trail.
+    async fn note_bulk_as(
+        &self,
+        operation: &Operation,
+        details: Details,
+        users: &[UserId],
+        event: &'static str,
+    ) -> Result<Operation, Failure> {
         let over = |user: &&UserId| state_of(&details, **user).is_some_and(State::is_ended);
         let settled: Vec<_> =
             users.iter().filter(over).map(|user| Settled { user: *user, deleted: false }).collect();
-        let (value, audit) = (details.to_value(), entry("users.settled", []));
+        let (value, audit) = (details.to_value(), entry(event, []));
         let noted = self.store.advance_bulk(operation, operation.state, value, &settled, audit).await?;
         self.changed(&noted.id);
         Ok(noted)

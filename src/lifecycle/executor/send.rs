@@ -6,6 +6,7 @@ use crate::{
     lifecycle::{
         Lifecycle,
         approval::approved_digest,
+        authority::REFUSED,
         begin::internal,
         details::{Details, Replacement},
         executor::look::differing,
@@ -39,6 +40,9 @@ impl Lifecycle {
             }
             if let Err(failure) = self.check_approval(&operation, &details).await {
                 return self.fail(&operation, details, failure).await;
+            }
+            if let Err(failure) = self.check_authority(&operation) {
+                return self.fail_as(&operation, details, failure, REFUSED).await;
             }
             if let Err(failure) = self.before_write(&mut details).await {
                 return self.fail(&operation, details, failure).await;
@@ -208,8 +212,19 @@ impl Lifecycle {
     pub(crate) async fn fail(
         &self,
         operation: &Operation,
+        details: Details,
+        failure: Failure,
+    ) -> Result<Option<Operation>, Failure> {
+        self.fail_as(operation, details, failure, "operation.failed").await
+    }
+
+    /// The same, under another name in the audit trail.
+    pub(crate) async fn fail_as(
+        &self,
+        operation: &Operation,
         mut details: Details,
         failure: Failure,
+        event: &'static str,
     ) -> Result<Option<Operation>, Failure> {
         if operation.state == State::Unknown {
             // An earlier send is not settled: what stands in the way of another one settles nothing.
@@ -220,7 +235,7 @@ impl Lifecycle {
         details.note(format!("{}; nothing was applied", failure.message));
         details.initial_password = None;
         details.failure = Some(failure);
-        self.step(operation, State::Failed, &details, "operation.failed").await.map(Some)
+        self.step(operation, State::Failed, &details, event).await.map(Some)
     }
 }
 

@@ -97,7 +97,7 @@ impl ServerHandler for Dummy {
             "ask" => ask(&context).await,
             "caller" => {
                 let parts = context.extensions.get::<http::request::Parts>();
-                let caller = parts.and_then(|p| p.extensions.get::<Caller>()).map(|c| c.0.clone());
+                let caller = parts.and_then(|p| p.extensions.get::<Caller>()).map(|c| c.name.clone());
                 let bearer = parts.is_some_and(|p| p.headers.contains_key("authorization"));
                 format!("{} bearer={bearer}", caller.unwrap_or_default())
             }

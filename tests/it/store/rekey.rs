@@ -14,7 +14,7 @@ use zia_mcp::{
 use super::{Home, TENANT, details, entry, user};
 
 fn person() -> Actor {
-    Actor { caller: "local".into(), client: "zia-mcp store".into(), channel: Channel::Stdio }
+    Actor::new("local", "zia-mcp store", Channel::Stdio)
 }
 
 /// What a store holds, so that it can be looked for again.

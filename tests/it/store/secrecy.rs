@@ -25,11 +25,7 @@ async fn fill(home: &Home, store: &Store, n: i64) {
     let new = NewOperation {
         tenant: TENANT.into(),
         action: Action::DeprovisionUser,
-        actor: Actor {
-            caller: "caller-cyrene".into(),
-            client: "ClientName77".into(),
-            channel: Channel::Http,
-        },
+        actor: Actor::new("caller-cyrene", "ClientName77", Channel::Http),
         state: State::Awaiting,
         own: false,
         arguments: Digest::of_json(&arguments),

@@ -1,0 +1,77 @@
+//! Fetches an identity provider's documents; the second of the two places that send.
+//!
+//! Apart from `zia/send.rs`, since nothing of a tenant is in it: no credential, no body, GET alone, and
+//! only to addresses that the operator's settings give or the provider's own document at its own origin.
+
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, redirect::Policy};
+use url::{Host, Url};
+
+use super::HttpError;
+
+/// Largest document, in bytes (guardrails T13).
+const MAX: usize = 64 * 1024;
+
+/// Longest that a document may take, from the connection to its end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Fetches small JSON documents, following no redirect and no proxy setting.
+pub(super) struct Fetcher(Client);
+
+impl Fetcher {
+    /// Connects by TLS alone, unless the provider is on this machine.
+    pub(super) fn new(issuer: &Url, extra_ca: Option<&str>) -> Result<Self, HttpError> {
+        let expected = "root certificates: the system's, or those of [tenant] extra_ca_file";
+        let unusable = || HttpError::Setting { setting: "issuer", expected };
+        // An error says that a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("zia-mcp/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .timeout(PATIENCE);
+        if issuer.scheme() == "https" {
+            let extra = extra_ca.map_or(Ok(Vec::new()), |pem| Certificate::from_pem_bundle(pem.as_bytes()));
+            builder = builder.https_only(true).tls_certs_merge(extra.map_err(|_| unusable())?);
+        } else {
+            builder = builder.tls_certs_only([]);
+        }
+        builder.build().map(Self).map_err(|_| unusable())
+    }
+
+    /// The document at a URL; the error says what went wrong, without anything of the answer.
+    #[expect(clippy::disallowed_methods, reason = "no tenant is asked here: a GET without credentials")]
+    pub(super) async fn get(&self, url: &Url) -> Result<Vec<u8>, &'static str> {
+        if !is_safe(url) {
+            return Err("the address is neither https nor on this machine");
+        }
+        let request = self.0.get(url.clone()).header("accept", "application/json");
+        let mut answer = request.send().await.map_err(|_| "no answer")?;
+        if answer.status() != reqwest::StatusCode::OK {
+            return Err("another status than 200");
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|_| "the answer broke off")? {
+            if body.len() + piece.len() > MAX {
+                return Err("the answer is above 64 KiB");
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+}
+
+/// `https`, or `http` on loopback.
+pub(super) fn is_safe(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && loopback)
+}
