@@ -32,7 +32,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 pub use access::NamedToken;
-pub use console::{Console, PATH as CONSOLE_PATH};
+pub use console::{Console, PATH as CONSOLE_PATH, Provider};
 pub use health::Readiness;
 pub use jwt::{Issuer, algorithm};
 pub use token::{ensure_token, new_token};
@@ -236,7 +236,7 @@ impl Bound {
         if let Some(console) = console {
             let behind_proxy = self.options.behind_proxy;
             let secure = self.tls.is_some() || behind_proxy || url.starts_with("https:");
-            open = open.merge(console::router(console, console::Site { secure, behind_proxy }));
+            open = open.merge(console::router(console, console::Site { url, secure, behind_proxy })?);
         }
         let app = self.guard.app(handler, &sessions, open);
         let crowd = crowd::Crowd::new(self.options.behind_proxy);

@@ -88,7 +88,8 @@ impl Serve {
         let lifecycle = wired.lifecycle.clone();
         lifecycle.set_console(format!("{}{CONSOLE_PATH}", bound.public_url()));
         let policy = lifecycle.settings().policy.clone();
-        let console = Some(Console { records: lifecycle.records(), policy, tenant: Some(lifecycle.clone()) });
+        let (records, provider) = (lifecycle.records(), wired.config.sign_in.clone());
+        let console = Some(Console { records, policy, tenant: Some(lifecycle.clone()), provider });
         let ready = move || readiness(lifecycle.clone());
         bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable)
     }

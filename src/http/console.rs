@@ -7,12 +7,14 @@
 mod attempts;
 mod decision;
 mod page;
+mod provider;
 mod session;
+mod sign_in;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Form, Router,
+    Router,
     extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
@@ -28,13 +30,17 @@ use axum::{
 use serde::Deserialize;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use super::HttpError;
 use crate::{
-    lifecycle::{Failure, Lifecycle, Policy, Records, SignIn},
+    lifecycle::{Failure, Lifecycle, Policy, Records},
     model::OperationId,
 };
 use attempts::Attempts;
-use page::Overview;
+use page::{Overview, Way};
+use provider::Desk;
 use session::Jar;
+
+pub use provider::Provider;
 
 /// Where it is.
 pub const PATH: &str = "/console";
@@ -70,11 +76,15 @@ pub struct Console {
     pub policy: Policy,
     /// The tenant of this server, whose budget is shown.
     pub tenant: Option<Lifecycle>,
+    /// Where approvers sign in instead of giving codes on these pages.
+    pub provider: Option<Provider>,
 }
 
 /// How the console is reached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Site {
+    /// The URL that people use, without a path.
+    pub(super) url: String,
     /// By TLS, here or at a proxy.
     pub(super) secure: bool,
     /// A proxy in front writes who asks.
@@ -88,6 +98,7 @@ struct Room {
     site: Site,
     jar: Jar,
     attempts: Attempts,
+    desk: Option<Arc<Desk>>,
 }
 
 type Shared = State<Arc<Room>>;
@@ -113,17 +124,26 @@ struct Wanted {
 }
 
 /// Its pages.
-pub(super) fn router(console: Console, site: Site) -> Router {
-    let room = Room { console, site, jar: Jar::new(site.secure), attempts: Attempts::default() };
-    Router::new()
-        .route(PATH, get(front).post(sign_in))
+///
+/// # Errors
+/// [`HttpError::Setting`]: a public URL or certificates with which no provider can be reached.
+pub(super) fn router(console: Console, site: Site) -> Result<Router, HttpError> {
+    let back = format!("{}/console/signed-in", site.url);
+    let desk = console.provider.clone().map(|provider| Desk::new(provider, back)).transpose()?;
+    let (jar, attempts) = (Jar::new(site.secure), Attempts::default());
+    let room = Room { console, site, jar, attempts, desk: desk.map(Arc::new) };
+    let pages = Router::new()
+        .route(PATH, get(front).post(sign_in::by_code))
         .route("/console/style.css", get(style))
-        .route("/console/sign-out", post(sign_out))
+        .route("/console/sign-in", get(sign_in::leave))
+        .route("/console/signed-in", get(sign_in::arrive))
+        .route("/console/sign-out", post(sign_in::out))
         .route("/console/{operation}", get(look).post(decision::take))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(RequestBodyTimeoutLayer::new(PATIENCE))
         .layer(middleware::map_response(protected))
-        .with_state(Arc::new(room))
+        .with_state(Arc::new(room));
+    Ok(pages)
 }
 
 async fn protected(mut response: Response) -> Response {
@@ -147,42 +167,10 @@ async fn front(
     if let Some(id) = read(wanted.operation) {
         return Ok(see(&format!("{PATH}/{id}")));
     }
-    let Some(viewer) = room.viewer(&headers).await? else { return Ok(page::front(None).into_response()) };
+    let Some(viewer) = room.viewer(&headers).await? else { return Ok(room.front(StatusCode::OK, None)) };
     let overview = room.overview(read(wanted.before)).await.map_err(failed)?;
     let page = page::overview(&room.greeting(&viewer), &overview);
     Ok(room.to(&viewer, page))
-}
-
-async fn sign_in(
-    State(room): Shared,
-    ConnectInfo(peer): Peer,
-    headers: HeaderMap,
-    Form(sent): Form<Sent>,
-) -> Result<Response, Response> {
-    let from = room.attempt(peer, &headers)?;
-    let again = |why: &str| (StatusCode::FORBIDDEN, page::front(Some(why))).into_response();
-    match room.console.records.sign_in(&sent.approver, &sent.code).await.map_err(failed)? {
-        SignIn::Welcome(viewer) => {
-            room.attempts.was_right(from);
-            Ok(room.to(&viewer, see(PATH)))
-        }
-        SignIn::Wrong => Err(again(WRONG)),
-        SignIn::Locked(until) => Err(again(&locked(until))),
-    }
-}
-
-async fn sign_out(
-    State(room): Shared,
-    headers: HeaderMap,
-    Form(sent): Form<Sent>,
-) -> Result<Response, Response> {
-    let viewer = room.viewer(&headers).await?;
-    let own = viewer.filter(|viewer| room.console.records.is_own_form(viewer, &sent.form));
-    let viewer = own.ok_or_else(|| (StatusCode::FORBIDDEN, page::front(Some(OVER))).into_response())?;
-    room.console.records.end_session(&viewer).await.map_err(failed)?;
-    let mut response = see(PATH);
-    room.jar.forget(&mut response);
-    Ok(response)
 }
 
 /// An operation for a viewer; for anybody else the question who they are, whatever the operation.
@@ -194,7 +182,7 @@ async fn look(
     let id = read(&operation)?;
     match room.viewer(&headers).await? {
         Some(viewer) => room.shown(&viewer, &id, StatusCode::OK, None).await,
-        None => Ok(page::sign_in(&id, None).into_response()),
+        None => Ok(room.who(&id, StatusCode::OK, None)),
     }
 }
 
@@ -216,6 +204,20 @@ fn read(text: &str) -> Result<OperationId, Response> {
 }
 
 impl Room {
+    fn way(&self) -> Way {
+        if self.desk.is_some() { Way::Provider } else { Way::Code }
+    }
+
+    /// The front page of whoever is not signed in.
+    fn front(&self, status: StatusCode, why: Option<&str>) -> Response {
+        (status, page::front(self.way(), why)).into_response()
+    }
+
+    /// Asks who it is, before anything of an operation is shown.
+    fn who(&self, id: &OperationId, status: StatusCode, why: Option<&str>) -> Response {
+        (status, page::sign_in(self.way(), id, why)).into_response()
+    }
+
     /// Counts an attempt by a code, of the client's address.
     fn attempt(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<std::net::IpAddr, Response> {
         let from = attempts::origin(peer, headers, self.site.behind_proxy);

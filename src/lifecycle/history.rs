@@ -97,6 +97,7 @@ fn words(record: &AuditRecord, operation: &Operation, names: &Names) -> Option<(
 
 fn plain(event: &str) -> Option<&'static str> {
     Some(match event {
+        "console.sign_in_refused" => "A sign-in at the identity provider was refused",
         "operation.claimed" => "Taken on by another server process",
         "operation.ended" => "Ended",
         "operation.expired" => "Expired: nobody decided in time",

@@ -30,6 +30,11 @@ impl Records {
         serde_json::from_slice(body).ok()
     }
 
+    /// A secret that belongs to a name, the same each time and on each server of this store.
+    pub(super) fn derived(&self, purpose: &str, name: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.mac(purpose, name.as_bytes()).finalize().into_bytes())
+    }
+
     fn mac(&self, purpose: &str, bytes: &[u8]) -> Hmac<Sha256> {
         let key = self.store.derived_key(purpose);
         let mut block = zeroize::Zeroizing::new([0; 64]);

@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Records, audit::entry, failure::Failure};
-use crate::store::{NO_TENANT, Proof};
+use crate::{
+    model::OperationId,
+    store::{NO_TENANT, Proof},
+};
 
 /// How long a session lasts without a page being opened.
 const IDLE: SignedDuration = SignedDuration::from_mins(15);
@@ -94,6 +97,24 @@ impl Records {
         self.store.audit(NO_TENANT, None, None, audit).await?;
         let session = Session { id, by: person.clone(), since: now, seen: now };
         Ok(Viewer { person, session, renewed: true })
+    }
+
+    /// Puts on record that the identity provider let somebody in, or not, who was then refused here.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE`.
+    pub async fn note_refusal(
+        &self,
+        why: &'static str,
+        operation: Option<&OperationId>,
+    ) -> Result<(), Failure> {
+        let known = match operation {
+            Some(id) => self.store.operation(id).await?,
+            None => None,
+        };
+        let audit = entry("console.sign_in_refused", [("why", why.into())]);
+        let tenant = known.as_ref().map_or(NO_TENANT, |o| o.tenant.as_str());
+        Ok(self.store.audit(tenant, known.as_ref().map(|o| &o.id), None, audit).await?)
     }
 
     /// Whose session this is, if it is one of ours, still lasts, and they may still approve.

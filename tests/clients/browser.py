@@ -78,10 +78,10 @@ class Pages:
             field.send_keys(text)
         return self
 
-    def press(self, text):
+    def press(self, text, of="main button, header button"):
         """Presses the button of this text, and is there when the next page is."""
         before = self.one("html")
-        next(b for b in self.all("main button, header button") if b.text == text).click()
+        next(b for b in self.all(of) if b.text == text).click()
         self.left(before)
         return self
 
@@ -96,6 +96,10 @@ class Pages:
                 return self._value("document.readyState") == "complete"
 
         WebDriverWait(self.driver, 20).until(gone)
+
+    def until(self, true):
+        """Waits until something is true of a page that leads on by itself."""
+        WebDriverWait(self.driver, 20, ignored_exceptions=[WebDriverException]).until(lambda _: true())
 
     def keys(self, *keys):
         """Presses keys, wherever the focus is."""

@@ -11,6 +11,7 @@ use super::{
     OVER, Peer, Room, Sent, Shared, WRONG, failed, locked,
     page::{self, Deciding, Greeting},
     read,
+    sign_in::ELSEWHERE,
 };
 use crate::{
     lifecycle::{Decision, Person, Proof, Viewer},
@@ -38,11 +39,13 @@ pub(super) async fn take(
     if !sent.pass.is_empty() {
         return asker.decide_by_pass().await;
     }
+    if room.desk.is_some() {
+        return Err(asker.again(ELSEWHERE).await);
+    }
     if sent.code.trim().is_empty() && !sent.decision.is_empty() {
         return Err(asker.again("Nothing was decided: the one-time code is missing.").await);
     }
-    let name =
-        asker.name().map_err(|why| (StatusCode::FORBIDDEN, page::sign_in(id, Some(why))).into_response())?;
+    let name = asker.name().map_err(|why| room.who(id, StatusCode::FORBIDDEN, Some(why)))?;
     let from = room.attempt(peer, &headers)?;
     // First the code: whether there is such an operation is nobody else's business.
     let proof = room.console.records.prove(id, &name, &sent.code).await.map_err(failed)?;
@@ -76,18 +79,27 @@ impl Asker<'_> {
     /// Asks again, and shows a viewer what they were looking at.
     async fn again(&self, why: &str) -> Response {
         let Some(viewer) = &self.viewer else {
-            return (StatusCode::FORBIDDEN, page::sign_in(self.id, Some(why))).into_response();
+            return self.room.who(self.id, StatusCode::FORBIDDEN, Some(why));
         };
         self.room.shown(viewer, self.id, StatusCode::FORBIDDEN, Some(why)).await.unwrap_or_else(|page| page)
+    }
+
+    fn nothing(&self) -> Response {
+        self.room.who(self.id, StatusCode::BAD_REQUEST, Some("Nothing was decided."))
     }
 
     /// Takes the decision of whoever holds the pass.
     async fn decide_by_pass(&self) -> Result<Response, Response> {
         if !matches!(self.sent.decision.as_str(), "approve" | "reject") {
-            return Err(nothing(self.id));
+            return Err(self.nothing());
         }
-        let refused = |_| (StatusCode::FORBIDDEN, page::sign_in(self.id, Some(USED))).into_response();
-        let person = self.room.console.records.take_pass(&self.sent.pass, self.id).await.map_err(refused)?;
+        let refused = || self.room.who(self.id, StatusCode::FORBIDDEN, Some(USED));
+        let taken = self.room.console.records.take_pass(&self.sent.pass, self.id).await;
+        let person = taken.map_err(|_| refused())?;
+        // A pass of the other way in is from before the settings changed.
+        if person.subject.is_some() != self.room.desk.is_some() {
+            return Err(refused());
+        }
         let channel = if person.subject.is_some() { "provider" } else { "page" };
         self.decide(person, channel).await
     }
@@ -97,7 +109,7 @@ impl Asker<'_> {
         let approve = match self.sent.decision.as_str() {
             "approve" => true,
             "reject" => false,
-            _ => return Err(nothing(self.id)),
+            _ => return Err(self.nothing()),
         };
         let console = &self.room.console;
         let waiting = console.records.waiting(self.id.as_str()).await.map_err(failed)?;
@@ -125,10 +137,6 @@ impl Asker<'_> {
 
 const USED: &str = "This sign-in is over, or was used: nothing was decided.";
 
-fn nothing(id: &OperationId) -> Response {
-    (StatusCode::BAD_REQUEST, page::sign_in(id, Some("Nothing was decided."))).into_response()
-}
-
 impl Room {
     /// What the pages of a session have in common.
     pub(super) fn greeting(&self, viewer: &Viewer) -> Greeting {
@@ -145,7 +153,8 @@ impl Room {
     ) -> Result<Response, Response> {
         let sight = self.console.records.sight(id, &self.console.policy).await.map_err(failed)?;
         let greeting = self.greeting(viewer);
-        let page = page::operation(Some(&greeting), &sight, &Deciding::ByCode, why);
+        let deciding = if self.desk.is_some() { Deciding::AtProvider } else { Deciding::ByCode };
+        let page = page::operation(Some(&greeting), &sight, &deciding, why);
         Ok(self.to(viewer, (status, page)))
     }
 

@@ -93,17 +93,32 @@ fn code_hint() -> Markup {
     }
 }
 
+/// How approvers prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By a one-time code, typed here.
+    Code,
+    /// By signing in at the identity provider.
+    Provider,
+}
+
 /// The ways in: to everything that can be seen, or to one operation.
-pub(super) fn front(why: Option<&str>) -> Markup {
+pub(super) fn front(way: Way, why: Option<&str>) -> Markup {
     frame(
         "Approvals",
         &html! {
             (problem(why))
-            form method="post" action="/console" aria-labelledby="in" {
-                h2 #in { "Sign in to look" }
-                (credentials())
-                button { "Sign in" }
-                (code_hint())
+            @match way {
+                Way::Code => form method="post" action="/console" aria-labelledby="in" {
+                    h2 #in { "Sign in to look" }
+                    (credentials())
+                    button { "Sign in" }
+                    (code_hint())
+                },
+                Way::Provider => {
+                    p { "Approvers sign in at your organisation's identity provider." }
+                    p { a.button href="/console/sign-in" { "Sign in" } }
+                }
             }
             form.second method="get" action="/console" aria-labelledby="one" {
                 h2 #one { "Decide on one operation" }
@@ -117,7 +132,17 @@ pub(super) fn front(why: Option<&str>) -> Markup {
 }
 
 /// Asks who it is, before anything is shown.
-pub(super) fn sign_in(id: &OperationId, why: Option<&str>) -> Markup {
+pub(super) fn sign_in(way: Way, id: &OperationId, why: Option<&str>) -> Markup {
+    if way == Way::Provider {
+        return frame(
+            "Who are you?",
+            &html! {
+                (problem(why))
+                p { "Operation " code { (id) } " is shown to approvers. They sign in at your organisation's identity provider." }
+                p { (to_provider(id)) }
+            },
+        );
+    }
     frame(
         "Who are you?",
         &html! {
@@ -130,6 +155,30 @@ pub(super) fn sign_in(id: &OperationId, why: Option<&str>) -> Markup {
             }
         },
     )
+}
+
+/// Where a decision begins that needs a login at the provider.
+fn to_provider(id: &OperationId) -> Markup {
+    html! { a.button href={ "/console/sign-in?operation=" (id) } { "Sign in to decide" } }
+}
+
+/// Says why the provider's answer let nobody in.
+pub(super) fn not_in(why: &str, operation: Option<&OperationId>) -> Markup {
+    frame(
+        "Not signed in",
+        &html! {
+            (problem(Some(why)))
+            @match operation {
+                Some(id) => p { (to_provider(id)) },
+                None => p { a.button href="/console/sign-in" { "Sign in" } },
+            }
+        },
+    )
+}
+
+/// Leads on to the overview.
+pub(super) fn come_in() -> Markup {
+    frame("Signed in", &html! { p.links { a href="/console" { "All operations" } } })
 }
 
 /// Says what the decision did.

@@ -28,6 +28,12 @@ impl Jar {
         if self.secure { "__Host-zia-mcp" } else { "zia-mcp-console" }
     }
 
+    /// The cookie of somebody who was sent to the identity provider. It comes back with a redirect of
+    /// another site, which a strict one would not.
+    fn errand_name(self) -> &'static str {
+        if self.secure { "__Host-zia-mcp-errand" } else { "zia-mcp-errand" }
+    }
+
     fn attributes(self) -> &'static str {
         if self.secure {
             "Path=/; Secure; HttpOnly; SameSite=Strict"
@@ -38,9 +44,18 @@ impl Jar {
 
     /// The session that a request shows.
     fn read(self, headers: &HeaderMap) -> Option<&str> {
+        Self::cookie(headers, self.name())
+    }
+
+    /// The errand that a request shows.
+    pub(super) fn errand(self, headers: &HeaderMap) -> Option<&str> {
+        Self::cookie(headers, self.errand_name())
+    }
+
+    fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
         let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.name()).map(|(_, value)| value)
+        pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
     /// Ends with the browser, or with the session, whichever is first.
@@ -50,6 +65,16 @@ impl Jar {
 
     pub(super) fn forget(self, response: &mut Response) {
         self.set(response, &format!("{}=; Max-Age=0; {}", self.name(), self.attributes()));
+    }
+
+    pub(super) fn send_off(self, response: &mut Response, text: &str) {
+        let lax = self.attributes().replace("Strict", "Lax");
+        self.set(response, &format!("{}={text}; Max-Age=600; {lax}", self.errand_name()));
+    }
+
+    pub(super) fn forget_errand(self, response: &mut Response) {
+        let lax = self.attributes().replace("Strict", "Lax");
+        self.set(response, &format!("{}=; Max-Age=0; {lax}", self.errand_name()));
     }
 
     fn set(self, response: &mut Response, line: &str) {
@@ -66,7 +91,9 @@ impl Room {
     /// The page that says that the store does not answer.
     pub(super) async fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, Response> {
         let Some(text) = self.jar.read(headers) else { return Ok(None) };
-        self.console.records.viewer(text).await.map_err(failed)
+        let viewer = self.console.records.viewer(text).await.map_err(failed)?;
+        // A session of the other way in is from before the settings changed.
+        Ok(viewer.filter(|viewer| viewer.person.subject.is_some() == self.desk.is_some()))
     }
 
     /// A page for a viewer, whose session goes on.

@@ -12,6 +12,8 @@ const FEW: usize = 1;
 pub(in crate::http::console) enum Deciding<'a> {
     /// With a one-time code, which is to be given yet.
     ByCode,
+    /// By signing in at the identity provider, which is to be done yet.
+    AtProvider,
     /// They have proved themself for this operation.
     ByPass {
         /// The pass.
@@ -72,6 +74,15 @@ pub(in crate::http::console) fn operation(
 
 /// The form of the decision: the buttons well apart, and the number where there are several.
 fn decision(greeting: Option<&Greeting>, sight: &Sight, deciding: &Deciding<'_>) -> Markup {
+    if matches!(deciding, Deciding::AtProvider) {
+        return html! {
+            section.decide aria-labelledby="decide" {
+                h2 #decide { "Your decision" }
+                p { "For each decision you log in anew, and then have five minutes." }
+                p { (super::to_provider(&sight.id)) }
+            }
+        };
+    }
     html! {
         form.decide method="post" action={ "/console/" (sight.id) } aria-labelledby="decide" {
             h2 #decide { "Your decision" }
@@ -90,7 +101,7 @@ fn decision(greeting: Option<&Greeting>, sight: &Sight, deciding: &Deciding<'_>)
                 button.reject name="decision" value="reject" { "Reject" }
             }
             @match deciding {
-                Deciding::ByCode => (code_hint()),
+                Deciding::ByCode | Deciding::AtProvider => (code_hint()),
                 Deciding::ByPass { name, .. } => {
                     p.hint { "You are " strong { (name) } ". Decide within five minutes." }
                 }
