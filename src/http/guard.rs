@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -237,13 +237,12 @@ impl Guard {
     /// Notes who began a session.
     async fn own_session(&self, caller: Caller, headers: &HeaderMap) {
         let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok()) else { return };
-        let there: HashSet<String> = {
-            let sessions = self.0.sessions.sessions.read().await;
-            sessions.keys().map(ToString::to_string).collect()
-        };
+        let sessions = self.0.sessions.sessions.read().await;
         let mut owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that ended leave nothing behind but this.
-        owners.retain(|id, _| there.contains(id));
+        if owners.len() >= MAX_SESSIONS {
+            // Sessions that ended leave nothing behind but this.
+            owners.retain(|id, _| sessions.contains_key(id.as_str()));
+        }
         owners.insert(id.to_owned(), caller);
     }
 

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::model::{Caller, Rights, Scope, Scopes, Source, unwritable};
 
+/// A JSON object.
+type Object = Map<String, Value>;
+
 /// Largest token, in bytes.
 const MAX: usize = 16 * 1024;
 
@@ -132,7 +135,7 @@ impl Verifier {
     }
 
     /// The algorithm and the name of the key, of a header that asks for nothing else.
-    fn key_of<'a>(&self, header: &'a Map<String, Value>) -> Result<(Algorithm, &'a str), &'static str> {
+    fn key_of<'a>(&self, header: &'a Object) -> Result<(Algorithm, &'a str), &'static str> {
         if OWN_KEY.iter().any(|name| header.contains_key(*name)) {
             return Err("the header brings a key of its own");
         }
@@ -153,7 +156,7 @@ impl Verifier {
     }
 
     /// The caller of claims that are for us.
-    fn read(&self, claims: &Map<String, Value>) -> Result<Caller, &'static str> {
+    fn read(&self, claims: &Object) -> Result<Caller, &'static str> {
         // A list of issuers would pass the library's check.
         if text(claims, "iss") != Some(&self.issuer) {
             return Err("another issuer");
@@ -188,7 +191,7 @@ impl Verifier {
 }
 
 /// Header and claims of a token, not proven by anything yet.
-fn parts(token: &str) -> Result<(Map<String, Value>, Map<String, Value>), &'static str> {
+fn parts(token: &str) -> Result<(Object, Object), &'static str> {
     if token.len() > MAX {
         return Err("above 16 KiB");
     }
@@ -202,7 +205,7 @@ fn parts(token: &str) -> Result<(Map<String, Value>, Map<String, Value>), &'stat
     Ok((read(header).ok_or("unreadable header")?, read(claims).ok_or("unreadable claims")?))
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+fn text<'a>(claims: &'a Object, name: &str) -> Option<&'a str> {
     claims.get(name)?.as_str()
 }
 
@@ -216,13 +219,13 @@ fn words(value: &Value) -> Vec<&str> {
 }
 
 /// What a token grants: `scope` of RFC 9068, `scp` of Entra ID and Okta, `roles` of Entra ID.
-fn scopes(claims: &Map<String, Value>) -> Scopes {
+fn scopes(claims: &Object) -> Scopes {
     let all = ["scope", "scp", "roles"].into_iter().filter_map(|name| claims.get(name)).flat_map(words);
     all.filter_map(|word| word.parse::<Scope>().ok()).collect()
 }
 
 /// Whether a token names a program: it stands for its own client, in the ways that providers say so.
-fn is_workload(claims: &Map<String, Value>, subject: &str, client: Option<&str>) -> bool {
+fn is_workload(claims: &Object, subject: &str, client: Option<&str>) -> bool {
     let service_account = client.map(|client| format!("service-account-{client}"));
     client == Some(subject)
         || text(claims, "idtyp") == Some("app")

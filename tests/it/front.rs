@@ -1,7 +1,9 @@
 //! The doors, with a small server behind them: stdio and Streamable HTTP.
 
+mod callers;
 mod dummy;
 mod http;
+mod issuer;
 mod limits;
 mod names;
 mod stdio;

@@ -127,3 +127,70 @@ async fn f39_a_handshake_that_does_not_come_ends_the_connection_in_five_seconds(
     assert!((4..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     task.abort();
 }
+
+/// A certificate authority, and a certificate of its with its key, PEM.
+fn authority() -> (String, String, String) {
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let ca = parameters.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(parameters, ca_key);
+    let mut client = rcgen::CertificateParams::new(vec!["client.example".into()]).unwrap();
+    client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let signed = client.signed_by(&key, &issuer).unwrap();
+    (ca.pem(), signed.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn with_an_authority_for_clients_only_its_certificates_come_in() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let files = Files::new();
+    let ((ca, cert, key), (_, foreign_cert, foreign_key)) = (authority(), authority());
+    files.write("ca", &ca);
+    let options = HttpOptions { client_ca: Some(files.path("ca")), ..files.options() };
+    let bound = bind("127.0.0.1:0", &options).await.unwrap();
+    let url = bound.local_url();
+    let (shutdown, ready) =
+        (CancellationToken::new(), || std::future::ready(Readiness::new([("store", true)])));
+    let task = tokio::spawn(bound.serve(Dummy::new(), ready, None, shutdown.clone()));
+    let ask = async |identity: Option<String>, token: &str| {
+        let client = reqwest::Client::builder().danger_accept_invalid_certs(true).no_proxy();
+        let identity = identity.map(|pem| reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
+        let client = identity.into_iter().fold(client, reqwest::ClientBuilder::identity).build().unwrap();
+        let request =
+            client.post(format!("{url}/mcp")).bearer_auth(token).body(modern_call(1, "echo", json!({})));
+        let request =
+            modern_headers("echo").into_iter().fold(request, |request, (n, v)| request.header(n, v));
+        let request = request.header("content-type", "application/json");
+        request
+            .header("accept", "application/json, text/event-stream")
+            .send()
+            .await
+            .map(|a| a.status().as_u16())
+    };
+    assert_eq!(ask(Some(cert.clone() + &key), TOKEN).await.unwrap(), 200);
+    assert_eq!(
+        ask(Some(cert.clone() + &key), "wrong").await.unwrap(),
+        401,
+        "a certificate alone is no caller"
+    );
+    assert!(ask(None, TOKEN).await.is_err(), "no certificate");
+    assert!(ask(Some(foreign_cert + &foreign_key), TOKEN).await.is_err(), "another authority's certificate");
+    shutdown.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_authority_for_clients_needs_tls_and_a_certificate() {
+    let files = Files::new();
+    files.write("ca", "");
+    for (options, problem) in [
+        (HttpOptions { client_ca: Some(files.path("ca")), ..files.options() }, "no PEM certificate"),
+        (HttpOptions { client_ca: Some(files.path("none")), ..files.options() }, "cannot be read"),
+        (HttpOptions { client_ca: Some(files.path("ca")), tls: None, ..files.options() }, "needs tls_cert"),
+    ] {
+        let error = bind("127.0.0.1:0", &options).await.expect_err("refused").to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}

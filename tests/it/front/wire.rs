@@ -91,6 +91,34 @@ impl Server {
         self.post(&modern_headers(tool), &modern_call(1, tool, arguments)).await
     }
 
+    /// Calls the tool `caller` on a connection that stays open: the status.
+    pub(super) async fn on(&self, stream: &mut TcpStream, bearer: &str) -> u16 {
+        let answer = self.answer_on(stream, bearer).await;
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// The same: the whole answer.
+    pub(super) async fn answer_on(&self, stream: &mut TcpStream, bearer: &str) -> String {
+        let body = modern_call(1, "caller", json!({}));
+        let changes = [&modern_headers("caller")[..], &[("Authorization", bearer)]].concat();
+        let head = self.head("POST /mcp HTTP/1.1", &changes, &body).replacen("Connection: close\r\n", "", 1);
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+        let mut read = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&read);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.to_ascii_lowercase();
+                let length = length.split_once("content-length: ").expect("a length").1;
+                let length: usize =
+                    length.lines().next().unwrap_or_default().trim().parse().expect("a number");
+                if body.len() >= length {
+                    return text.into_owned();
+                }
+            }
+            assert!(stream.read_buf(&mut read).await.unwrap() > 0, "cut off");
+        }
+    }
+
     /// A session of protocol 2025-11-25: its id.
     pub(super) async fn session(&self) -> String {
         let answer = self.post(&[], INITIALIZE).await;
