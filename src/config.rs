@@ -11,6 +11,7 @@ mod file;
 mod http;
 mod policy;
 mod reader;
+mod sign_in;
 mod tenant;
 
 #[cfg(test)]
@@ -25,7 +26,7 @@ pub use http::Http;
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
-use crate::telemetry::Level;
+use crate::{http::Provider, telemetry::Level};
 use reader::Reader;
 
 /// What the command line says, as far as settings go.
@@ -66,6 +67,8 @@ pub struct Config {
     pub log: Level,
     /// Who has to approve what, and for how long.
     pub approval: ApprovalSettings,
+    /// Where approvers sign in, if it is at an identity provider.
+    pub sign_in: Option<Provider>,
     /// What is never touched, and how much at once.
     pub policy: Policy,
     /// What becomes of a new user's password.
@@ -95,6 +98,7 @@ impl Config {
             capture_days: reader.number_if_set(("store", "capture_days"), 1..=3650),
             log: log(&mut reader, flags),
             approval: policy::approval(&mut reader),
+            sign_in: sign_in::provider(&mut reader, extra_ca.as_ref()),
             policy: policy::policy(&mut reader),
             initial_password: policy::initial_password(&mut reader),
             http: http::http(&mut reader, flags, extra_ca.as_ref()),

@@ -34,7 +34,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 pub use access::NamedToken;
-pub use console::{Console, PATH as CONSOLE_PATH};
+pub use console::{Console, PATH as CONSOLE_PATH, Provider};
 pub use health::Readiness;
 pub use jwt::{Issuer, algorithm};
 pub use local::LocalConsole;
@@ -233,10 +233,13 @@ impl Bound {
         R: Future<Output = Readiness> + Send + 'static,
     {
         let sessions = CancellationToken::new();
+        let url = self.public_url();
         let limit = self.guard.calls();
         let mut open = health::router(ready, shutdown.clone());
         if let Some(console) = console {
-            open = open.merge(console::router(console));
+            let behind_proxy = self.options.behind_proxy;
+            let secure = self.tls.is_some() || behind_proxy || url.starts_with("https:");
+            open = open.merge(console::router(console, console::Site { url, secure, behind_proxy })?);
         }
         let app = self.guard.app(handler, &sessions, open);
         let crowd = crowd::Crowd::new(self.options.behind_proxy);

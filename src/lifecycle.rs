@@ -15,11 +15,13 @@ mod decide;
 mod deprovision;
 mod details;
 mod enrolled;
+mod errand;
 mod executor;
 mod export;
 mod failure;
 mod find;
 mod handoff;
+mod history;
 mod keyed;
 mod operation;
 mod pace;
@@ -34,12 +36,15 @@ mod recover;
 mod report;
 mod restore;
 mod retention;
+mod seal;
+mod sight;
 #[cfg(test)]
 mod simulation;
 mod statement;
 mod status;
 mod subject;
 mod update;
+mod viewer;
 mod visit;
 mod watch;
 
@@ -62,10 +67,12 @@ pub use begin::Begun;
 pub use bulk::DeprovisionUsers;
 pub use decide::{Decided, Decision, Waiting};
 pub use deprovision::DeprovisionUser;
+pub use errand::{Errand, Luggage};
 pub use export::Exportable;
 pub use failure::{Candidate, Code, Failure};
 pub use find::{FindUser, FoundUsers, ListNames, Match, NamesFound, Source};
 pub use handoff::FirstPassword;
+pub use history::Happening;
 pub use pace::Pace;
 pub use policy::{CallerRule, Policy, Tier};
 pub use provision::ProvisionUser;
@@ -75,8 +82,10 @@ pub use report::{
     Outcome, Report, Subject,
 };
 pub use restore::RestoreUser;
+pub use sight::{OperationPage, Sight, UserSeen, moment};
 pub use status::{Budget, IndexStatus, OperationLine, TenantStatus};
 pub use update::UpdateUser;
+pub use viewer::{Person, SignIn, Viewer};
 pub use visit::Visit;
 
 pub use crate::store::{Approver, Proof};

@@ -45,7 +45,7 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 pub use approvals::{Approval, ApprovalRecord};
-pub use approvers::{Approver, Proof};
+pub use approvers::{Approver, NO_TENANT, Proof};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
 pub use bulk::{BulkSends, Settled};
 pub use captures::{CaptureInfo, NewCapture};

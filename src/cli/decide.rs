@@ -34,7 +34,7 @@ impl Decide {
         count(&terminal, &waiting).await?;
         let id = self.operation.parse().map_err(|()| Exit::no_input("there is no such operation"))?;
         let by = proven(&terminal, &records, &id, &approvers, approve).await?;
-        let decision = Decision { approve, by, channel: "code".into() };
+        let decision = Decision { approve, by, subject: None, channel: "code".into() };
         let decided = records.decide(&id, decision, &policy).await.map_err(Exit::of)?;
         terminal.say(match decided {
             Decided::Approved => "Approved: a running server carries it out now.",

@@ -88,7 +88,7 @@ impl Serve {
         let lifecycle = wired.lifecycle.clone();
         let page = format!("{}{CONSOLE_PATH}", bound.public_url());
         lifecycle.set_console(move || Some(page.clone()));
-        let console = Some(console(&lifecycle));
+        let console = Some(Console { provider: wired.config.sign_in.clone(), ..console(&lifecycle) });
         let ready = move || readiness(lifecycle.clone());
         bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable)
     }
@@ -107,7 +107,8 @@ async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Ex
 }
 
 fn console(lifecycle: &Lifecycle) -> Console {
-    Console { records: lifecycle.records(), policy: lifecycle.settings().policy.clone() }
+    let (records, policy) = (lifecycle.records(), lifecycle.settings().policy.clone());
+    Console { records, policy, tenant: Some(lifecycle.clone()), provider: None }
 }
 
 /// Has the console listen on loopback from when a person first has something to do there.

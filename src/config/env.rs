@@ -7,7 +7,9 @@ use std::{
 };
 
 /// Names that belong to this server; any other `ZIA_MCP_*` is a mistake.
-pub(super) const OURS: [&str; 7] = [
+pub(super) const OURS: [&str; 9] = [
+    "ZIA_MCP_APPROVAL_CLIENT_SECRET",
+    "ZIA_MCP_APPROVAL_CLIENT_SECRET_FILE",
     "ZIA_MCP_CONFIG",
     "ZIA_MCP_DATABASE_URL",
     "ZIA_MCP_DATABASE_URL_FILE",

@@ -40,14 +40,22 @@ const SCHEMA: [(&str, &[&str]); 7] = [
     (
         "approval",
         &[
+            "acr",
+            "amr",
             "ask_seconds",
+            "client_id",
             "deprovision_user",
             "deprovision_users",
             "expires_minutes",
+            "group",
+            "group_claim",
+            "issuer",
+            "max_age_seconds",
             "provision_user",
             "publish_others",
             "restore_user",
             "same_person",
+            "scopes",
             "update_user",
         ],
     ),
@@ -76,7 +84,8 @@ const SCHEMA: [(&str, &[&str]); 7] = [
 ];
 
 /// Keys that someone may expect in the file, though secrets are never read from it.
-const SECRETS: [(&str, &str, &str); 6] = [
+const SECRETS: [(&str, &str, &str); 7] = [
+    ("approval", "client_secret", "ZIA_MCP_APPROVAL_CLIENT_SECRET"),
     ("tenant", "password", "ZIA_PASSWORD"),
     ("tenant", "api_key", "ZIA_API_KEY"),
     ("tenant", "client_secret", "ZSCALER_CLIENT_SECRET"),

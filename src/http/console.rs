@@ -1,35 +1,47 @@
-//! `/console`: the page on which approvers decide.
+//! `/console`: the pages on which approvers look and decide.
 //!
 //! Plain forms, no script. Nothing about a person is shown, and not even whether an operation
-//! exists, before an approver's one-time code was right; a GET changes nothing (guardrails T21).
+//! exists, before an approver proved themself. A session lets them read for a while; each decision
+//! needs a proof of its own. A GET changes nothing (guardrails T21).
 
+mod attempts;
+mod decision;
 mod page;
 mod password;
+mod provider;
+mod session;
+mod sign_in;
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Form, Router,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    Router,
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State},
     http::{
-        HeaderValue, StatusCode,
+        HeaderMap, HeaderValue, StatusCode,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
-            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
-use maud::Markup;
 use serde::Deserialize;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use super::HttpError;
 use crate::{
-    lifecycle::{Decision, Failure, Policy, Proof, Records, Waiting},
+    lifecycle::{Failure, Lifecycle, Policy, Records},
     model::OperationId,
 };
+use attempts::Attempts;
+use page::{Overview, Way};
+use provider::Desk;
+use session::Jar;
+
+pub use provider::Provider;
 
 /// Where it is.
 pub const PATH: &str = "/console";
@@ -39,6 +51,9 @@ const MAX_FORM: usize = 16 * 1024;
 
 /// Longest that a form may take to come (guardrails F39).
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Recent operations on one page.
+const RECENT: u32 = 25;
 
 /// What the pages may do: nothing but show themselves and send their forms here.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -60,7 +75,35 @@ pub struct Console {
     pub records: Records,
     /// The operator's rules.
     pub policy: Policy,
+    /// The tenant of this server, whose budget is shown.
+    pub tenant: Option<Lifecycle>,
+    /// Where approvers sign in instead of giving codes on these pages.
+    pub provider: Option<Provider>,
 }
+
+/// How the console is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    /// The URL that people use, without a path.
+    pub(super) url: String,
+    /// By TLS, here or at a proxy.
+    pub(super) secure: bool,
+    /// A proxy in front writes who asks.
+    pub(super) behind_proxy: bool,
+}
+
+/// What the pages share.
+#[derive(Debug)]
+struct Room {
+    console: Console,
+    site: Site,
+    jar: Jar,
+    attempts: Attempts,
+    desk: Option<Arc<Desk>>,
+}
+
+type Shared = State<Arc<Room>>;
+type Peer = ConnectInfo<SocketAddr>;
 
 /// What a form sends.
 #[derive(Debug, Default, Deserialize)]
@@ -71,25 +114,38 @@ struct Sent {
     pass: String,
     decision: String,
     count: String,
+    form: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Wanted {
     operation: Option<String>,
+    before: Option<String>,
 }
 
 /// Its pages.
-pub(super) fn router(console: Console) -> Router {
-    Router::new()
-        .route(PATH, get(front))
+///
+/// # Errors
+/// [`HttpError::Setting`]: a public URL or certificates with which no provider can be reached.
+pub(super) fn router(console: Console, site: Site) -> Result<Router, HttpError> {
+    let back = format!("{}/console/signed-in", site.url);
+    let desk = console.provider.clone().map(|provider| Desk::new(provider, back)).transpose()?;
+    let (jar, attempts) = (Jar::new(site.secure), Attempts::default());
+    let room = Room { console, site, jar, attempts, desk: desk.map(Arc::new) };
+    let pages = Router::new()
+        .route(PATH, get(front).post(sign_in::by_code))
         .route("/console/style.css", get(style))
-        .route("/console/{operation}", get(sign_in).post(post))
+        .route("/console/sign-in", get(sign_in::leave))
+        .route("/console/signed-in", get(sign_in::arrive))
+        .route("/console/sign-out", post(sign_in::out))
+        .route("/console/{operation}", get(look).post(decision::take))
         .route(password::PATH, get(password::sign_in).post(password::show))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(RequestBodyTimeoutLayer::new(PATIENCE))
         .layer(middleware::map_response(protected))
-        .with_state(console)
+        .with_state(Arc::new(room));
+    Ok(pages)
 }
 
 async fn protected(mut response: Response) -> Response {
@@ -103,87 +159,97 @@ async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("console/style.css"))
 }
 
-async fn front(Query(wanted): Query<Wanted>) -> Response {
-    let id = wanted.operation.and_then(|text| text.trim().parse::<OperationId>().ok());
-    match id {
-        Some(id) => (StatusCode::SEE_OTHER, [(LOCATION, format!("{PATH}/{id}"))]).into_response(),
-        None => page::front().into_response(),
+/// The overview for a viewer; for anybody else the ways in.
+async fn front(
+    State(room): Shared,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let read = |text: Option<String>| text.and_then(|text| text.trim().parse::<OperationId>().ok());
+    if let Some(id) = read(wanted.operation) {
+        return Ok(see(&format!("{PATH}/{id}")));
     }
+    let Some(viewer) = room.viewer(&headers).await? else { return Ok(room.front(StatusCode::OK, None)) };
+    let overview = room.overview(read(wanted.before)).await.map_err(failed)?;
+    let page = page::overview(&room.greeting(&viewer), &overview);
+    Ok(room.to(&viewer, page))
 }
 
-async fn sign_in(Path(operation): Path<String>) -> Result<Markup, (StatusCode, Markup)> {
-    Ok(page::sign_in(&read(&operation)?, None))
-}
-
-async fn post(
-    State(console): State<Console>,
+/// An operation for a viewer; for anybody else the question who they are, whatever the operation.
+async fn look(
+    State(room): Shared,
     Path(operation): Path<String>,
-    Form(sent): Form<Sent>,
-) -> Result<Markup, (StatusCode, Markup)> {
+    headers: HeaderMap,
+) -> Result<Response, Response> {
     let id = read(&operation)?;
-    if sent.decision.is_empty() && sent.pass.is_empty() {
-        console.prove(&id, &sent).await
-    } else {
-        console.decide(&id, &sent).await
+    match room.viewer(&headers).await? {
+        Some(viewer) => room.shown(&viewer, &id, StatusCode::OK, None).await,
+        None => Ok(room.who(&id, StatusCode::OK, None)),
     }
+}
+
+const WRONG: &str = "Wrong name or code, or the code was used already.";
+const OVER: &str = "This sign-in is over: nothing was done.";
+
+fn locked(until: jiff::Timestamp) -> String {
+    format!("Too many wrong codes: try again after {until:.0}.")
+}
+
+fn see(path: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, path)]).into_response()
 }
 
 /// An operation's id, or the page that says there is none.
-fn read(text: &str) -> Result<OperationId, (StatusCode, Markup)> {
-    text.parse().map_err(|()| (StatusCode::NOT_FOUND, page::note("There is no such page.", None)))
+fn read(text: &str) -> Result<OperationId, Response> {
+    let none = || (StatusCode::NOT_FOUND, page::note("There is no such page.", None)).into_response();
+    text.parse().map_err(|()| none())
 }
 
-impl Console {
-    /// Shows the operation to an approver whose code is right.
-    async fn prove(&self, id: &OperationId, sent: &Sent) -> Result<Markup, (StatusCode, Markup)> {
-        let again = |why: &str| (StatusCode::FORBIDDEN, page::sign_in(id, Some(why)));
-        // First the code: whether there is such an operation is nobody else's business.
-        let proof = self.records.prove(id, &sent.approver, &sent.code).await.map_err(failed)?;
-        let name = match proof {
-            Proof::Right(name) => name,
-            Proof::Wrong => return Err(again("Wrong name or code, or the code was used already.")),
-            Proof::Locked(until) => {
-                return Err(again(&format!("Too many wrong codes: try again after {until:.0}.")));
-            }
-        };
-        let waiting = self.waiting(id).await?;
-        Ok(page::operation(id, &waiting, &name, &self.records.pass(&name, id), None))
+impl Room {
+    fn way(&self) -> Way {
+        if self.desk.is_some() { Way::Provider } else { Way::Code }
     }
 
-    /// Takes the decision of whoever holds the pass.
-    async fn decide(&self, id: &OperationId, sent: &Sent) -> Result<Markup, (StatusCode, Markup)> {
-        let approve = match sent.decision.as_str() {
-            "approve" => true,
-            "reject" => false,
-            _ => return Err((StatusCode::BAD_REQUEST, page::sign_in(id, Some("Nothing was decided.")))),
-        };
-        let refused = |_| {
-            (StatusCode::FORBIDDEN, page::sign_in(id, Some("This sign-in is over: nothing was decided.")))
-        };
-        let by = self.records.take_pass(&sent.pass, id).await.map_err(refused)?;
-        let waiting = self.waiting(id).await?;
-        let wrong_count = waiting.count.is_some_and(|count| sent.count.trim() != count.to_string());
-        if approve && wrong_count {
-            let pass = self.records.pass(&by, id);
-            let why = "The number is another one: nothing was decided.";
-            return Err((StatusCode::FORBIDDEN, page::operation(id, &waiting, &by, &pass, Some(why))));
-        }
-        let decision = Decision { approve, by, channel: "page".into() };
-        let decided = self.records.decide(id, decision, &self.policy).await.map_err(failed)?;
-        Ok(page::decided(decided))
+    /// The front page of whoever is not signed in.
+    fn front(&self, status: StatusCode, why: Option<&str>) -> Response {
+        (status, page::front(self.way(), why)).into_response()
     }
 
-    async fn waiting(&self, id: &OperationId) -> Result<Waiting, (StatusCode, Markup)> {
-        self.records.waiting(id.as_str()).await.map_err(failed)
+    /// Asks who it is, before anything of an operation is shown.
+    fn who(&self, id: &OperationId, status: StatusCode, why: Option<&str>) -> Response {
+        (status, page::sign_in(self.way(), id, why)).into_response()
+    }
+
+    /// Counts an attempt by a code, of the client's address.
+    fn attempt(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<std::net::IpAddr, Response> {
+        let from = attempts::origin(peer, headers, self.site.behind_proxy);
+        let Err(wait) = self.attempts.begin(from) else { return Ok(from) };
+        let minutes = wait.as_secs().div_ceil(60);
+        let more = format!("Too many wrong codes came from your address. Try again in {minutes} minutes.");
+        let page = page::note("Too many attempts", Some(&more));
+        let retry = [(RETRY_AFTER, wait.as_secs().saturating_add(1).to_string())];
+        Err((StatusCode::TOO_MANY_REQUESTS, retry, page).into_response())
+    }
+
+    async fn overview(&self, before: Option<OperationId>) -> Result<Overview, Failure> {
+        let records = &self.console.records;
+        Ok(Overview {
+            waiting: records.undecided_operations().await?,
+            unactivated: records.unactivated_operations().await?,
+            recent: records.operation_page(before.as_ref(), RECENT).await?,
+            is_first: before.is_none(),
+            budget: self.console.tenant.as_ref().map(Lifecycle::budget).unwrap_or_default(),
+        })
     }
 }
 
-fn failed(failure: Failure) -> (StatusCode, Markup) {
+fn failed(failure: Failure) -> Response {
     use crate::lifecycle::Code;
     let status = match failure.code {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::Forbidden | Code::Conflict => StatusCode::FORBIDDEN,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, page::note(&failure.message, Some(&failure.next)))
+    (status, page::note(&page::sentence(&failure.message), Some(&page::sentence(&failure.next))))
+        .into_response()
 }

@@ -1,10 +1,12 @@
 //! Fetches an identity provider's documents; the second of the two places that send.
 //!
-//! Apart from `zia/send.rs`, since nothing of a tenant is in it: no credential, no body, GET alone, and
-//! only to addresses that the operator's settings give or the provider's own document at its own origin.
+//! Apart from `zia/send.rs`, since nothing of a tenant is in it, and only to addresses that the operator's
+//! settings give or the provider's own document. A body and a credential go to the token endpoint alone, when
+//! an approver signs in.
 
 use std::time::Duration;
 
+use axum::http::{Request, Response as Answer};
 use reqwest::{Certificate, Client, redirect::Policy};
 use url::{Host, Url};
 
@@ -50,19 +52,45 @@ impl Fetcher {
             return Err("the address is neither https nor on this machine");
         }
         let request = self.0.get(url.clone()).header("accept", "application/json");
-        let mut answer = request.send().await.map_err(|_| "no answer")?;
+        let answer = request.send().await.map_err(|_| "no answer")?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err("another status than 200");
         }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|_| "the answer broke off")? {
-            if body.len() + piece.len() > MAX {
-                return Err("the answer is above 64 KiB");
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
+        whole(answer).await
     }
+
+    /// Sends a request of the OpenID Connect library to where the provider's own document says.
+    #[expect(clippy::disallowed_methods, reason = "no tenant is asked here: an approver signs in")]
+    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer<Vec<u8>>, Trouble> {
+        let url = Url::parse(&request.uri().to_string()).ok().filter(is_safe);
+        if url.is_none() {
+            return Err(Trouble("the address is neither https nor on this machine"));
+        }
+        let request = reqwest::Request::try_from(request).map_err(|_| Trouble("no request"))?;
+        let answer = self.0.execute(request).await.map_err(|_| Trouble("no answer"))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut given = Answer::new(whole(answer).await.map_err(Trouble)?);
+        *given.status_mut() = status;
+        *given.headers_mut() = headers;
+        Ok(given)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Trouble(pub(super) &'static str);
+
+/// An answer's body, unless it is too large.
+async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, &'static str> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|_| "the answer broke off")? {
+        if body.len() + piece.len() > MAX {
+            return Err("the answer is above 64 KiB");
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// `https`, or `http` on loopback.

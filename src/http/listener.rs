@@ -71,7 +71,7 @@ impl Listener {
     ) -> io::Result<()> {
         let drain = drain(self.handle, calls, sessions, shutdown);
         let limit = Limit(self.crowd);
-        let app = app.into_make_service();
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
         let serving = async {
             match self.tls {
                 None => self.server.acceptor(limit).serve(app).await,

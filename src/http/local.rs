@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HttpError,
-    console::{self, Console},
+    console::{self, Console, Site},
     crowd::Crowd,
     guard,
     listener::Listener,
@@ -49,9 +49,10 @@ impl LocalConsole {
     /// Serves until `shutdown` is cancelled.
     ///
     /// # Errors
-    /// [`HttpError::Serve`].
+    /// [`HttpError::Serve`]; [`HttpError::Setting`] for a provider that cannot be used.
     pub async fn serve(self, console: Console, shutdown: CancellationToken) -> Result<(), HttpError> {
-        let app = guard::own_pages(console::router(console), Allowed::own(self.address, false));
+        let site = Site { url: format!("http://{}", self.address), secure: false, behind_proxy: false };
+        let app = guard::own_pages(console::router(console, site)?, Allowed::own(self.address, false));
         let calls = Arc::new(Semaphore::new(MAX_CALLS as usize));
         let listener = Listener::new(self.listener, None, Crowd::new(false)).map_err(HttpError::Serve)?;
         let streams = CancellationToken::new();

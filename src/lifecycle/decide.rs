@@ -13,7 +13,8 @@ use super::{
     operation::has_lapsed,
     policy::Tier,
     report::Approval,
-    statement::statement,
+    sight::to_delete,
+    statement::{NOT_BACK, statement},
 };
 use crate::{
     model::{Action, Operation, OperationId, State, shown},
@@ -28,8 +29,10 @@ const MAX_NAME: usize = 64;
 pub struct Decision {
     /// Yes or no.
     pub approve: bool,
-    /// Who decided.
+    /// Who decided, by the name they go by.
     pub by: String,
+    /// Who they are at the identity provider, its `sub`, where they signed in there.
+    pub subject: Option<String>,
     /// The way they proved themself.
     pub channel: String,
 }
@@ -99,13 +102,7 @@ impl Records {
         let operation = self.undecided(&id.parse().map_err(|()| no_such_operation())?).await?;
         let details = Details::of(&operation);
         let mut lines = statement(&operation, &operation.tenant).lines;
-        if operation.action.deletes() {
-            lines.push(
-                "restore_user can bring back name, address, department, groups and comments from the \
-                 before-image; not the id, the password, or what referred to the id."
-                    .into(),
-            );
-        }
+        lines.extend(operation.action.deletes().then(|| NOT_BACK.into()));
         lines.extend(
             details
                 .first_approval
@@ -117,8 +114,7 @@ impl Records {
             operation.expires_at,
             EXECUTION.as_mins()
         ));
-        let several = operation.action == Action::DeprovisionUsers;
-        let count = several.then(|| details.asked.iter().filter(|a| a.state == State::Approved).count());
+        let count = (operation.action == Action::DeprovisionUsers).then(|| to_delete(&details));
         Ok(Waiting { lines, count })
     }
 
@@ -127,9 +123,19 @@ impl Records {
     /// # Errors
     /// `STORE_UNAVAILABLE`, `AUDIT_UNAVAILABLE`.
     pub async fn prove(&self, id: &OperationId, name: &str, code: &str) -> Result<Proof, Failure> {
-        let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
         let operation = self.store.operation(id).await?;
-        Ok(self.store.check_code(operation.as_ref(), name.trim(), &code).await?)
+        self.proof_of(operation.as_ref(), name, code).await
+    }
+
+    /// What a one-time code is worth, for an operation if there is one.
+    pub(super) async fn proof_of(
+        &self,
+        operation: Option<&Operation>,
+        name: &str,
+        code: &str,
+    ) -> Result<Proof, Failure> {
+        let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+        Ok(self.store.check_code(operation, name.trim(), &code).await?)
     }
 
     /// Takes the decision of a person who proved themself; a server takes up what was approved.
@@ -155,7 +161,7 @@ impl Records {
     ) -> Result<(Decided, Operation), Failure> {
         let operation = self.undecided(id).await?;
         let mut details = Details::of(&operation);
-        let Decision { approve, by, channel } = decision;
+        let Decision { approve, by, subject, channel } = decision;
         let approver = self.store.approver_digest(&by);
         if !approve {
             details.rejected = true;
@@ -165,22 +171,26 @@ impl Records {
             let ended = self.store.advance(&operation, State::Declined, details.to_value(), audit).await?;
             return Ok((Decided::Rejected, ended));
         }
-        if policy.is_same_person(&operation.actor.caller, &by) {
-            let message = "whoever asked for an operation cannot approve it";
-            return Err(Failure::new(Code::Forbidden, message, "have another approver decide"));
+        let caller = &operation.actor.caller;
+        let own_names = std::iter::once(&by).chain(&subject);
+        if own_names.into_iter().any(|name| policy.is_same_person(caller, name)) {
+            return Err(another("whoever asked for an operation cannot approve it"));
         }
         let given = Approval { by, channel, at: self.clock.now() };
         let tier = policy.tier(operation.action, operation.actor.channel, details.least);
         // One who was removed since has approved nothing (guardrails T37).
         let mut approvals =
             standing(&self.store, details.first_approval.take().into_iter().collect()).await?;
-        if approvals.iter().any(|first| policy.is_same_person(&first.by, &given.by)) {
-            let message = "two different people have to approve this operation";
-            return Err(Failure::new(Code::Forbidden, message, "have another approver decide"));
+        if let Some(first) = approvals.first() {
+            if policy.is_same_person(&first.by, &given.by) {
+                return Err(one_person());
+            }
+            are_two(details.first_subject.as_ref(), subject.as_ref(), policy)?;
         }
         approvals.push(given.clone());
         if tier >= Tier::TwoPeople && approvals.len() < 2 {
             details.first_approval = Some(given);
+            details.first_subject = subject;
             let audit = entry("approval.first_of_two", [("approver", approver.into())]);
             let noted = self.store.advance(&operation, State::Awaiting, details.to_value(), audit).await?;
             return Ok((Decided::OneOfTwo, noted));
@@ -218,12 +228,36 @@ impl Records {
     /// An operation that waits for a decision, with everything captured that it needs.
     async fn undecided(&self, id: &OperationId) -> Result<Operation, Failure> {
         let operation = self.store.operation(id).await?.ok_or_else(no_such_operation)?;
-        let ready = is_ready(&operation, &Details::of(&operation));
-        if operation.state == State::Awaiting && !has_lapsed(&operation, self.clock.now()) && ready {
+        if is_undecided(&operation, &Details::of(&operation), self.clock.now()) {
             return Ok(operation);
         }
         let message = "this operation does not wait for a decision";
         Err(Failure::new(Code::NotFound, message, "see `zia-mcp operations`"))
+    }
+}
+
+/// Whether an operation waits for a decision, with everything captured that it needs.
+pub(super) fn is_undecided(operation: &Operation, details: &Details, now: jiff::Timestamp) -> bool {
+    operation.state == State::Awaiting && !has_lapsed(operation, now) && is_ready(operation, details)
+}
+
+fn another(message: &str) -> Failure {
+    Failure::new(Code::Forbidden, message, "have another approver decide")
+}
+
+fn one_person() -> Failure {
+    another("two different people have to approve this operation")
+}
+
+/// Refuses two approvals that may be one person's, by what the provider calls them (guardrails T22).
+fn are_two(first: Option<&String>, second: Option<&String>, policy: &Policy) -> Result<(), Failure> {
+    match (first, second) {
+        (Some(first), Some(second)) if policy.is_same_person(first, second) => Err(one_person()),
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+        // Who has a code and an account at the provider cannot be told from two people.
+        _ => Err(another(
+            "both approvals have to be given the same way: by codes, or by signing in at the provider",
+        )),
     }
 }
 

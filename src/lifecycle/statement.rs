@@ -17,6 +17,16 @@ const LOOK_ALIKE: &str = "Flag: the address holds letters that look like others"
 
 /// Said of a name that may be taken for another one.
 const LOOK_ALIKE_NAME: &str = "Flag: the name mixes letters of scripts that look like each other";
+/// What a delete is.
+pub(crate) const UNDONE: &str = "ZIA cannot undo a delete.";
+
+/// What a restore can do.
+pub(crate) const NOT_BACK: &str = "restore_user can bring back name, address, department, groups and comments from the before-image; not \
+     the id, the password, or what referred to the id.";
+
+/// What becomes of a write, and of what others staged.
+pub(crate) const PUBLISHED: &str = "The change is activated for the whole tenant afterwards. If other administrators' changes are staged by \
+     then, it stays staged with them, until a person publishes them all.";
 
 /// What will happen, in lines; and what the person types to have it happen.
 #[derive(Clone, Debug)]
@@ -52,7 +62,7 @@ fn deletion(operation: &Operation, details: &Details, cloud: &str) -> Statement 
     lines.extend(before_image(details));
     lines.push(asked_by(operation));
     lines.extend(reason(details));
-    lines.push("ZIA cannot undo a delete. The change is activated for the whole tenant afterwards.".into());
+    lines.push(format!("{UNDONE} {PUBLISHED}"));
     of_address(lines)
 }
 
@@ -60,11 +70,12 @@ fn deletions(operation: &Operation, details: &Details, cloud: &str) -> Statement
     let users: Vec<_> = details.asked.iter().filter(|a| a.state == State::Approved).collect();
     let mut lines = vec![format!("Delete these {} users from ZIA ({cloud}) for good?", users.len())];
     lines.extend(users.iter().filter_map(|a| a.user.as_ref()).map(in_one_line));
+    lines.push(format!("Each was read from ZIA and captured about {:.0}.", operation.created_at));
     let left = details.asked.len() - users.len();
     lines.extend((left > 0).then(|| format!("{left} more were named and will not be touched.")));
     lines.push(asked_by(operation));
     lines.extend(reason(details));
-    lines.push("ZIA cannot undo a delete. The change is activated for the whole tenant afterwards.".into());
+    lines.push(format!("{UNDONE} {PUBLISHED}"));
     Statement { lines, expected: "the number of users".into() }
 }
 
@@ -77,6 +88,7 @@ fn creation(operation: &Operation, details: &Details, cloud: &str) -> Statement 
         lines.extend(portrait(&draft.name, &draft.email, draft.department.as_ref(), &draft.groups));
     }
     lines.push(asked_by(operation));
+    lines.push(PUBLISHED.into());
     of_address(lines)
 }
 
@@ -89,7 +101,7 @@ fn change(operation: &Operation, details: &Details, cloud: &str) -> Statement {
     lines.extend(details.changes.iter().flatten().flat_map(told));
     lines.extend(before_image(details));
     lines.push(asked_by(operation));
-    lines.push("The change is activated for the whole tenant afterwards.".into());
+    lines.push(PUBLISHED.into());
     of_address(lines)
 }
 
@@ -107,6 +119,8 @@ fn publication(operation: &Operation, cloud: &str) -> Statement {
 fn whole(user: &User) -> Vec<String> {
     let mut lines = vec![format!("ZIA id: {}", user.id)];
     lines.extend(portrait(&user.name, &user.email, user.department.as_ref(), &user.groups));
+    lines.extend(user.admin_user.then(|| "Linked to an administrator account.".into()));
+    lines.extend((!user.editable).then(|| "Not editable: it looks synchronised from a directory.".into()));
     lines.extend(user.disabled.then(|| "Disabled in ZIA.".into()));
     lines
 }
@@ -156,7 +170,7 @@ fn spelt(address: &str) -> String {
 }
 
 /// One change in words; of groups, only those that come or go.
-fn told(change: &Change) -> Vec<String> {
+pub(crate) fn told(change: &Change) -> Vec<String> {
     let (from, to) = (named(&change.from), named(&change.to));
     let without = |all: &[String], others: &[String]| {
         let left: Vec<_> = all.iter().filter(|n| !others.contains(n)).cloned().collect();

@@ -29,7 +29,7 @@ const LOCK: SignedDuration = SignedDuration::from_mins(15);
 const SECRET_BYTES: usize = 20;
 
 /// The audit chain of what belongs to no tenant.
-pub(super) const NO_TENANT: &str = "(store)";
+pub const NO_TENANT: &str = "(store)";
 
 /// What an authenticator app shows beside the name.
 const ISSUER: &str = "zia-mcp";

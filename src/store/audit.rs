@@ -252,6 +252,30 @@ impl Store {
         .await
     }
 
+    /// Records of one operation, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// `Corrupt` for a record that cannot be read at all; `Unavailable`.
+    pub async fn audit_of(
+        &self,
+        tenant: &str,
+        operation: &OperationId,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let query = sqlx::query_as::<_, Row>(
+            "SELECT tenant, seq, at, event, operation, actor, body, prev_hash, hash FROM audit \
+             WHERE operation = $1 AND tenant = $2 ORDER BY seq LIMIT $3",
+        )
+        .bind(operation.as_str())
+        .bind(tenant)
+        .bind(i64::from(limit));
+        bounded(async {
+            let rows = query.fetch_all(self.0.engine.reader()).await?;
+            rows.into_iter().map(AuditRecord::try_from).collect()
+        })
+        .await
+    }
+
     /// Appends a record inside the transaction of what it records.
     pub(super) async fn append(
         &self,

@@ -35,4 +35,14 @@ impl Store {
         })
         .await
     }
+
+    /// Whether a nonce was used up, and would not have expired yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_burnt(&self, nonce: &str) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM nonces WHERE nonce = $1")
+            .bind(self.0.vault.digest("nonce", nonce.as_bytes()).as_bytes().to_vec());
+        bounded(async { Ok(query.fetch_one(self.0.engine.reader()).await? > 0) }).await
+    }
 }

@@ -175,6 +175,32 @@ impl Store {
         .await
     }
 
+    /// Operations of all tenants, newest first; those older than `before`, if it is given.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    pub async fn operations_before(
+        &self,
+        before: Option<&OperationId>,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM operations o WHERE o.ordinal < COALESCE((SELECT b.ordinal FROM operations b WHERE b.id = $1), \
+             $2) ORDER BY o.ordinal DESC LIMIT $3"
+        );
+        bounded(async {
+            let query = sqlx::query_as(SQL)
+                .bind(before.map(OperationId::as_str))
+                .bind(i64::MAX)
+                .bind(i64::from(limit));
+            let rows: Vec<Row> = query.fetch_all(self.0.engine.reader()).await?;
+            rows.into_iter().map(|row| self.read(row)).collect()
+        })
+        .await
+    }
+
     /// How many undecided operations of a caller have not lapsed.
     ///
     /// # Errors

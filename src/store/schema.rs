@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_subjects.sql"),
     include_str!("migrations/0006_approvers.sql"),
     include_str!("migrations/0007_passwords.sql"),
+    include_str!("migrations/0008_history.sql"),
 ];
 
 /// What the canary says.

@@ -58,7 +58,7 @@ fn every_setting_named_in_the_readme_exists() {
 
 #[test]
 fn every_key_of_the_readmes_settings_file_is_accepted_and_none_is_left_out() {
-    let block = snippets("toml").into_iter().find(|s| s.contains("[approval]")).unwrap();
+    let block = snippets("toml").into_iter().find(|s| s.contains("[tenant]")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("zia-mcp.toml");
     let secrets = [("ZIA_PASSWORD", "x"), ("ZIA_API_KEY", "abcdefghijkl")];

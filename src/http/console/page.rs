@@ -1,13 +1,31 @@
 //! The pages themselves; every text in them is escaped.
 
+mod operation;
+mod overview;
+
 use maud::{DOCTYPE, Markup, html};
 
-use crate::{
-    lifecycle::{Decided, Waiting},
-    model::OperationId,
-};
+use crate::{lifecycle::Decided, lifecycle::Outcome, model::OperationId};
 
+pub(super) use operation::{Deciding, operation};
+pub(super) use overview::{Overview, overview};
+
+/// What the pages of somebody who is signed in have in common.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    /// Their name.
+    pub(super) name: String,
+    /// The token of their forms.
+    pub(super) form: String,
+}
+
+/// A page for whoever looks.
 pub(super) fn frame(title: &str, body: &Markup) -> Markup {
+    frame_for(None, title, body)
+}
+
+/// A page, for somebody who is signed in or not.
+pub(super) fn frame_for(greeting: Option<&Greeting>, title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -20,9 +38,28 @@ pub(super) fn frame(title: &str, body: &Markup) -> Markup {
                 link rel="stylesheet" href="/console/style.css";
             }
             body {
-                header { p { "zia-mcp" } }
-                main { h1 { (title) } (body) }
+                a.skip href="#main" { "Skip to the content" }
+                header.top { (top(greeting, title)) }
+                main #main tabindex="-1" { h1 { (title) } (body) }
                 footer { p { "What is shown here comes from the server's own records, not from an assistant." } }
+            }
+        }
+    }
+}
+
+/// The name of the front page of somebody who is signed in.
+const OVERVIEW: &str = "Operations";
+
+fn top(greeting: Option<&Greeting>, title: &str) -> Markup {
+    let current = (title == OVERVIEW).then_some("page");
+    html! {
+        p.brand { "zia-mcp" }
+        @if let Some(Greeting { name, form }) = greeting {
+            nav aria-label="Console" { a href="/console" aria-current=[current] { (OVERVIEW) } }
+            form.out method="post" action="/console/sign-out" {
+                input type="hidden" name="form" value=(form);
+                span.who { span.quiet { "Signed in as " } (name) }
+                button.plain { "Sign out" }
             }
         }
     }
@@ -34,85 +71,175 @@ pub(super) fn problem(why: Option<&str>) -> Markup {
     }
 }
 
-/// Asks which operation is meant.
-pub(super) fn front() -> Markup {
+/// The fields that prove who somebody is.
+pub(super) fn credentials() -> Markup {
+    html! {
+        label for="approver" { "Your name as an approver" }
+        input #approver name="approver" required autocomplete="username" maxlength="64" autocapitalize="none" spellcheck="false";
+        (code_field())
+    }
+}
+
+fn code_field() -> Markup {
+    html! {
+        label for="code" { "One-time code" }
+        input.code #code name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="16" aria-describedby="code-hint";
+    }
+}
+
+pub(super) fn code_hint() -> Markup {
+    html! {
+        p.hint #code-hint { "The code is the one that your authenticator app shows for zia-mcp. Each counts once." }
+    }
+}
+
+/// How approvers prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By a one-time code, typed here.
+    Code,
+    /// By signing in at the identity provider.
+    Provider,
+}
+
+/// The ways in: to everything that can be seen, or to one operation.
+pub(super) fn front(way: Way, why: Option<&str>) -> Markup {
     frame(
         "Approvals",
         &html! {
-            p { "An operation that waits for a person names its own address here." }
-            form method="get" action="/console" {
+            (problem(why))
+            @match way {
+                Way::Code => form method="post" action="/console" aria-labelledby="in" {
+                    h2 #in { "Sign in to look" }
+                    (credentials())
+                    button { "Sign in" }
+                    (code_hint())
+                },
+                Way::Provider => {
+                    p { "Approvers sign in at your organisation's identity provider." }
+                    p { a.button href="/console/sign-in" { "Sign in" } }
+                }
+            }
+            form.second method="get" action="/console" aria-labelledby="one" {
+                h2 #one { "Decide on one operation" }
+                p { "An operation that waits for a person names its own address. Or give its id:" }
                 label for="operation" { "Operation" }
                 input #operation name="operation" required placeholder="op_…" autocomplete="off" spellcheck="false";
-                button { "Open" }
+                button.second { "Open" }
             }
         },
     )
 }
 
 /// Asks who it is, before anything is shown.
-pub(super) fn sign_in(id: &OperationId, why: Option<&str>) -> Markup {
+pub(super) fn sign_in(way: Way, id: &OperationId, why: Option<&str>) -> Markup {
+    if way == Way::Provider {
+        return frame(
+            "Who are you?",
+            &html! {
+                (problem(why))
+                p { "Operation " code { (id) } " is shown to approvers. They sign in at your organisation's identity provider." }
+                p { (to_provider(id)) }
+            },
+        );
+    }
     frame(
         "Who are you?",
         &html! {
             (problem(why))
             p { "Operation " code { (id) } " is shown to enrolled approvers." }
             form method="post" action={ "/console/" (id) } {
-                label for="approver" { "Your name as an approver" }
-                input #approver name="approver" required autocomplete="username" maxlength="64";
-                label for="code" { "One-time code" }
-                input #code name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="16";
+                (credentials())
                 button { "Show the operation" }
+                (code_hint())
             }
-            p.hint { "The code is the one that your authenticator app shows for zia-mcp. Each counts once." }
         },
     )
 }
 
-/// Shows an operation and takes the decision.
-pub(super) fn operation(
-    id: &OperationId,
-    waiting: &Waiting,
-    name: &str,
-    pass: &str,
-    why: Option<&str>,
-) -> Markup {
-    let (title, facts) = match waiting.lines.split_first() {
-        Some((first, rest)) => (first.as_str(), rest),
-        None => ("Decide", [].as_slice()),
-    };
+/// Where a decision begins that needs a login at the provider.
+fn to_provider(id: &OperationId) -> Markup {
+    html! { a.button href={ "/console/sign-in?operation=" (id) } { "Sign in to decide" } }
+}
+
+/// Says why the provider's answer let nobody in.
+pub(super) fn not_in(why: &str, operation: Option<&OperationId>) -> Markup {
     frame(
-        title,
+        "Not signed in",
         &html! {
-            (problem(why))
-            ul.facts { @for fact in facts { li { (fact) } } }
-            form method="post" action={ "/console/" (id) } {
-                input type="hidden" name="pass" value=(pass);
-                @if waiting.count.is_some() {
-                    label for="count" { "How many users are deleted? Type the number to approve." }
-                    input #count name="count" inputmode="numeric" autocomplete="off" maxlength="6";
-                }
-                div.decision {
-                    button.approve name="decision" value="approve" { "Approve" }
-                    button.reject name="decision" value="reject" { "Reject" }
-                }
+            (problem(Some(why)))
+            @match operation {
+                Some(id) => p { (to_provider(id)) },
+                None => p { a.button href="/console/sign-in" { "Sign in" } },
             }
-            p.hint { "You are " strong { (name) } ". Operation " code { (id) } ". Decide within five minutes." }
         },
     )
+}
+
+/// Leads on to the overview.
+pub(super) fn come_in() -> Markup {
+    frame("Signed in", &html! { p.links { a href="/console" { "All operations" } } })
 }
 
 /// Says what the decision did.
-pub(super) fn decided(decided: Decided) -> Markup {
-    match decided {
-        Decided::Approved => note("Approved", Some("The server carries it out now.")),
-        Decided::OneOfTwo => {
-            note("Approved by you", Some("One more person has to, before anything is sent."))
-        }
-        Decided::Rejected => note("Rejected", Some("Nothing will be sent.")),
-    }
+pub(super) fn decided(greeting: Option<&Greeting>, id: &OperationId, decided: Decided) -> Markup {
+    let (title, more) = match decided {
+        Decided::Approved => ("Approved", "The server carries it out now."),
+        Decided::OneOfTwo => ("Approved by you", "One more person has to, before anything is sent."),
+        Decided::Rejected => ("Rejected", "Nothing will be sent."),
+    };
+    frame_for(
+        greeting,
+        title,
+        &html! {
+            p.lead { (more) }
+            p.links {
+                @if greeting.is_some() { a href={ "/console/" (id) } { "See how it goes" } " " }
+                a href="/console" { "All operations" }
+            }
+        },
+    )
 }
 
 /// A few words.
 pub(super) fn note(title: &str, more: Option<&str>) -> Markup {
-    frame(title, &html! { @if let Some(more) = more { p { (more) } } })
+    frame(
+        title,
+        &html! {
+            @if let Some(more) = more { p.lead { (more) } }
+            p.links { a href="/console" { "All operations" } }
+        },
+    )
+}
+
+/// A message's fragment as a sentence.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+/// Where an operation stands, in a word or two, and how it looks.
+fn standing(outcome: Outcome) -> Markup {
+    let (word, kind) = match outcome {
+        Outcome::Done => ("Done and live", "good"),
+        Outcome::AlreadyDone => ("Nothing to do", "good"),
+        Outcome::AppliedNotActive => ("Not active yet", "look"),
+        Outcome::AwaitingApproval => ("Waits for a person", "look"),
+        Outcome::InProgress => ("In progress", "look"),
+        Outcome::Unknown => ("Unknown: being read", "look"),
+        Outcome::Planned => ("Planned only", "quiet"),
+        Outcome::Declined => ("Rejected", "quiet"),
+        Outcome::Expired => ("Expired", "quiet"),
+        Outcome::Changed => ("User changed: not sent", "bad"),
+        Outcome::Failed => ("Failed", "bad"),
+        Outcome::Partial => ("Partly done", "bad"),
+    };
+    html! { span class={ "badge " (kind) } { (word) } }
+}
+
+/// A time, for people and for programs.
+fn time(at: jiff::Timestamp) -> Markup {
+    html! { time datetime={ (format!("{at:.0}")) } { (crate::lifecycle::moment(at)) } }
 }

@@ -2,14 +2,15 @@
 
 use axum::{
     Form,
-    extract::{Path, State},
-    http::StatusCode,
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
 };
 use maud::{Markup, html};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
-use super::{Console, failed, page, read};
+use super::{Peer, Shared, WRONG, failed, locked, page, read};
 use crate::{
     lifecycle::{FirstPassword, Proof},
     model::{OperationId, shown},
@@ -27,26 +28,28 @@ pub(super) struct Sent {
 }
 
 /// Asks who it is; the same for every operation, whether there is one or not.
-pub(super) async fn sign_in(Path(operation): Path<String>) -> Result<Markup, (StatusCode, Markup)> {
+pub(super) async fn sign_in(Path(operation): Path<String>) -> Result<Markup, Response> {
     Ok(form(&read(&operation)?, None))
 }
 
 /// Shows the password to an approver whose code is right, and to nobody after them.
 pub(super) async fn show(
-    State(console): State<Console>,
+    State(room): Shared,
     Path(operation): Path<String>,
+    ConnectInfo(peer): Peer,
+    headers: HeaderMap,
     Form(sent): Form<Sent>,
-) -> Result<Markup, (StatusCode, Markup)> {
+) -> Result<Markup, Response> {
     let id = read(&operation)?;
-    let again = |why: &str| (StatusCode::FORBIDDEN, form(&id, Some(why)));
-    let name = match console.records.prove(&id, &sent.approver, &sent.code).await.map_err(failed)? {
+    let again = |why: &str| (StatusCode::FORBIDDEN, form(&id, Some(why))).into_response();
+    let (from, records) = (room.attempt(peer, &headers)?, &room.console.records);
+    let name = match records.prove(&id, &sent.approver, &sent.code).await.map_err(failed)? {
         Proof::Right(name) => name,
-        Proof::Wrong => return Err(again("Wrong name or code, or the code was used already.")),
-        Proof::Locked(until) => {
-            return Err(again(&format!("Too many wrong codes: try again after {until:.0}.")));
-        }
+        Proof::Wrong => return Err(again(WRONG)),
+        Proof::Locked(until) => return Err(again(&locked(until))),
     };
-    let first = console.records.take_password(&id, Some(&name), "page").await.map_err(failed)?;
+    room.attempts.was_right(from);
+    let first = records.take_password(&id, Some(&name), "page").await.map_err(failed)?;
     Ok(shown_once(&first))
 }
 
@@ -58,11 +61,9 @@ fn form(id: &OperationId, why: Option<&str>) -> Markup {
             p { "The first password of the user whom operation " code { (id) } " created is shown once, to an enrolled "
                 "approver. Have a safe way to hand it on before you go on." }
             form method="post" action={ "/console/password/" (id) } {
-                label for="approver" { "Your name as an approver" }
-                input #approver name="approver" required autocomplete="username" maxlength="64";
-                label for="code" { "One-time code" }
-                input #code name="code" required inputmode="numeric" autocomplete="one-time-code" maxlength="16";
+                (page::credentials())
                 button { "Show the password, once" }
+                (page::code_hint())
             }
         },
     )

@@ -32,7 +32,7 @@ async fn approve(world: &World, id: &OperationId) {
     if store.approvers().await.unwrap().is_empty() {
         store.enrol("Olga").await.unwrap();
     }
-    let yes = Decision { approve: true, by: "Olga".into(), channel: "code".into() };
+    let yes = Decision { approve: true, by: "Olga".into(), subject: None, channel: "code".into() };
     Records::new(store.clone(), Clock::system()).decide(id, yes, &Policy::default()).await.unwrap();
     store.close().await;
 }

@@ -224,7 +224,7 @@ async fn t14_a_tool_that_the_rule_leaves_out_is_refused_before_zia_is_asked() {
 
 #[tokio::test]
 async fn t24_a_threshold_that_was_set_holds_over_every_channel() {
-    let yes = |by: &str| Decision { approve: true, by: by.into(), channel: "code".into() };
+    let yes = |by: &str| Decision { approve: true, by: by.into(), subject: None, channel: "code".into() };
     for (threshold, users, over, two) in [
         (None, 26, local(), false),
         (None, 26, remote("bot"), true),

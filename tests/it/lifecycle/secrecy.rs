@@ -36,7 +36,8 @@ async fn delete_all(bench: &Bench, users: &[SandboxUser]) {
     let request = DeprovisionUsers { users, reason: Some("the Quixotic site closes".into()) };
     let id = bench.lifecycle.deprovision_users(local(), request).await.unwrap().operation;
     bench.enrolled(&["Olgarina Approver"]).await;
-    let yes = Decision { approve: true, by: "Olgarina Approver".into(), channel: "code".into() };
+    let yes =
+        Decision { approve: true, by: "Olgarina Approver".into(), subject: None, channel: "code".into() };
     bench.lifecycle.decide(&id, yes).await.unwrap();
     let report = bench.lifecycle.wait(&id, INTERACTIVE).await.unwrap();
     let first = report.items.as_ref().and_then(|items| items.first());

@@ -44,7 +44,7 @@ async fn begin_as(bench: &Bench, actor: Actor, users: &[String]) -> Result<Opera
 }
 
 fn approval() -> Decision {
-    Decision { approve: true, by: "Olga".into(), channel: "code".into() }
+    Decision { approve: true, by: "Olga".into(), subject: None, channel: "code".into() }
 }
 
 async fn approve(bench: &Bench, id: &OperationId) -> Report {

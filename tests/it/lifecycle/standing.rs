@@ -15,7 +15,7 @@ use super::{ask, leaver, newcomer, plain, plain_at, query};
 use crate::support::{Bench, Plan, local, remote};
 
 fn yes(by: &str) -> Decision {
-    Decision { approve: true, by: by.into(), channel: "code".into() }
+    Decision { approve: true, by: by.into(), subject: None, channel: "code".into() }
 }
 
 async fn under(policy: Policy) -> Bench {

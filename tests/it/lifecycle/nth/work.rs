@@ -76,7 +76,7 @@ impl Work {
             && lifecycle.report(&id).await?.outcome == Outcome::AwaitingApproval
         {
             let (by, channel) = ("Olga".into(), "code".into());
-            lifecycle.decide(&id, Decision { approve: true, by, channel }).await?;
+            lifecycle.decide(&id, Decision { approve: true, by, subject: None, channel }).await?;
         }
         lifecycle.wait(&id, most).await
     }
