@@ -3,6 +3,8 @@
 //! What the client says of it is worth nothing but a hint: "accept" says that the page was opened, and
 //! only what an approver decides there counts.
 
+use std::time::Duration;
+
 use rmcp::{
     RoleServer,
     model::{
@@ -20,6 +22,12 @@ use super::{
     reply::{Refusal, structured},
 };
 use crate::lifecycle::{INTERACTIVE, Outcome, Report, Visit};
+
+/// How long a call waits for the decision once the page was opened; `get_operation` follows it further.
+///
+/// Some clients say that a page was opened by themselves and at once, so this is not as long as a call
+/// may take.
+const DECIDING: Duration = Duration::from_secs(20);
 
 /// The key of our request in `inputRequests`.
 const APPROVAL: &str = "approval";
@@ -64,9 +72,13 @@ pub(super) async fn visited(
     action: &ElicitationAction,
 ) -> Result<CallToolResponse, Refusal> {
     let opened = *action == ElicitationAction::Accept;
-    let most = if opened { INTERACTIVE.saturating_sub(call.spent()) } else { std::time::Duration::ZERO };
+    let left = || INTERACTIVE.saturating_sub(call.spent());
+    let most = if opened { DECIDING.min(left()) } else { Duration::ZERO };
     let report = call.patiently(call.lifecycle().follow(&visit.operation, most)).await?;
-    told(report, if opened { NOT_DECIDED } else { NOT_OPENED })
+    if report.outcome == Outcome::AwaitingApproval {
+        return told(report, if opened { NOT_DECIDED } else { NOT_OPENED });
+    }
+    structured(&call.patiently(call.lifecycle().wait(&visit.operation, left())).await?)
 }
 
 /// Asks a client of 2025-11-25, by a request of our own; a decision meanwhile ends the wait.
