@@ -184,3 +184,38 @@ def test_what_nobody_decided_in_time_cannot_be_approved_any_more(world):
     code, ended = world.call("get_operation", operation_id=asked["operation_id"], wait_seconds=45)
     assert ended["outcome"] == "done", ended
     assert Screen(world, "approve", asked["operation_id"]).ends()[0] == 66
+
+
+async def test_t22_names_that_are_one_person_do_not_approve_for_each_other(world):
+    """Over this stdio Olga asked herself: neither her name nor that of her phone approves, whatever settings `approve` reads."""
+    olga, phone = Approver(world, "Olga"), Approver(world, "Olga's phone")
+    world.configure('[approval]\nsame_person = [["Olga", "local"], ["olga\'s phone", "OLGA"]]\n')
+    async with world.stdio_session("auto") as session:
+        asked = await session.call("deprovision_user", user=PERSON)
+        for approver in (olga, phone):
+            code, shown = approver.decides("approve", asked["operation_id"], name=approver.name)
+            assert code == 77 and "whoever asked" in shown, (code, shown)
+        assert (await session.call("get_operation", operation_id=asked["operation_id"])).outcome == "awaiting_approval"
+        # A command without the server's settings file takes her word, and the server does not.
+        settings = world.settings.pop("ZIA_MCP_CONFIG")
+        assert olga.decides("approve", asked["operation_id"], name="Olga")[0] == 0
+        world.settings["ZIA_MCP_CONFIG"] = settings
+        ended = await session.call("get_operation", operation_id=asked["operation_id"], wait_seconds=45)
+        assert ended.outcome == "failed" and any("another approval" in note for note in ended["notes"]), ended
+    assert world.sandbox.writes() == []
+
+
+async def test_t22_t37_an_approver_who_was_removed_has_approved_nothing(world):
+    olga, max_, ida = (Approver(world, name) for name in ("Olga", "Max", "Ida"))
+    world.configure('[approval]\ndeprovision_user = "two_people"\n')
+    operation = waiting(world)
+    assert "one more person" in olga.decides("approve", operation, name="Olga")[1]
+    assert world.run("approver", "remove", "Olga").returncode == 0
+    assert "one more person" in max_.decides("approve", operation, name="Max")[1]
+    # The second one goes after both have approved, before a server comes.
+    assert "carries it out" in ida.decides("approve", operation, name="Ida")[1]
+    assert world.run("approver", "remove", "Max").returncode == 0
+    async with world.stdio_session("auto") as session:
+        ended = await session.call("get_operation", operation_id=operation, wait_seconds=45)
+        assert ended.outcome == "failed" and any("no approver any more" in note for note in ended["notes"]), ended
+    assert world.sandbox.writes() == [] and world.run("audit", "verify").returncode == 0

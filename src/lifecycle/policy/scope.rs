@@ -229,7 +229,7 @@ mod tests {
         };
         let by_group = CallerRule { departments: None, ..both.clone() };
         let check = |rule: &CallerRule, user: &User| {
-            code(policy(&[rule.clone()]).check_user(&by("bot"), user, None, None))
+            code(policy(std::slice::from_ref(rule)).check_user(&by("bot"), user, None, None))
         };
         assert_eq!(check(&both, &user("SALES", &[of(5, "Paris")])), None);
         assert_eq!(check(&both, &user("Finance", &[of(5, "Berlin")])), Some(Code::Forbidden));

@@ -145,6 +145,74 @@ async fn t31_headers_that_contradict_the_body_or_each_other_are_header_mismatche
 }
 
 #[tokio::test]
+async fn t31_a_name_is_compared_as_it_is_decoded_and_in_no_other_way() {
+    let server = Server::start().await;
+    let call = modern_call(1, "echo", json!({}));
+    // `echo` and `slow` in Base64, as the header may be written (2026-07-28).
+    for (name, status) in [
+        ("=?base64?ZWNobw==?=", 200),
+        ("=?base64?c2xvdw==?=", 400),
+        ("=?base64?ZWNobw?=", 400),
+        ("=?base64??=", 400),
+        ("=?base64?!!!!?=", 400),
+        ("=?base64?ZWNobwo=?=", 400),
+        ("=?base64?PT9iYXNlNjQ/WldOb2J3PT0/PQ==?=", 400),
+        ("=?BASE64?c2xvdw==?=", 400),
+        ("=?base64?/w==?=", 400),
+        ("echo, slow", 400),
+        ("\"echo\"", 400),
+        ("echo;slow", 400),
+        ("Echo", 400),
+        ("echo%20", 400),
+    ] {
+        let answer = server.post(&modern_headers(name), &call).await;
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        assert!(status == 200 || answer.code() == -32020, "{name}: {answer:?}");
+    }
+    for (name, value) in [
+        ("Mcp-Method", "TOOLS/CALL"),
+        ("Mcp-Method", "tools/call, tools/list"),
+        ("MCP-Protocol-Version", "2026-07-28, 2025-11-25"),
+    ] {
+        let others = modern_headers("echo").into_iter().filter(|(own, _)| *own != name);
+        let changes: Vec<_> = others.chain([(name, value)]).collect();
+        assert_eq!(server.post(&changes, &call).await.status, 400, "{name} {value}");
+    }
+}
+
+#[tokio::test]
+async fn t31_a_second_request_cannot_hide_in_the_first() {
+    let server = Server::start().await;
+    let (call, host) = (modern_call(1, "echo", json!({"hidden": 1})), server.address.to_string());
+    let inner = server.head("POST /mcp HTTP/1.1", &modern_headers("echo"), &call) + &call;
+    let head = |framing: &str| {
+        format!(
+            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+        )
+    };
+    // Framed so that a proxy and a server could see the end of the first one at another place.
+    for framing in [
+        "Content-Length: 0\r\nTransfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: identity\r\nContent-Length: 3",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding:\x0bchunked",
+        " Transfer-Encoding: chunked",
+        "Content-Length: 3, 3",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 0x3",
+        "Content-Length: -1",
+        "Content-Length: 18446744073709551616",
+        "Content-Length : 3",
+        "X: y\nTransfer-Encoding: chunked",
+    ] {
+        let answer = server.raw(head(framing) + "0\r\n\r\n" + &inner).await;
+        assert!((400..=501).contains(&answer.status), "{framing:?}: {answer:?}");
+        assert!(!answer.body.contains("hidden"), "{framing:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn t31_contradicting_lengths_are_refused_or_read_as_chunks() {
     let server = Server::start().await;
     let call = modern_call(1, "echo", json!({}));

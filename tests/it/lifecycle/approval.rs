@@ -193,7 +193,7 @@ async fn t15_another_callers_operation_looks_exactly_like_none() {
 }
 
 #[tokio::test]
-async fn t23_a_caller_has_at_most_twenty_operations_waiting() {
+async fn t23_of_a_thousand_operations_of_a_caller_twenty_wait_and_the_rest_is_refused() {
     let bench = Bench::new().await;
     let mut first = None;
     for at in 0..20 {
@@ -207,6 +207,17 @@ async fn t23_a_caller_has_at_most_twenty_operations_waiting() {
     let first = first.unwrap();
     let lapses = bench.lifecycle.report(&first).await.unwrap().how_to_approve.unwrap().expires_at;
     assert_eq!(failure.retry_at, Some(lapses));
+    // A thousand more are none more, whatever they name.
+    let others: Vec<_> = (20..24).map(|at| plain_at(&bench, at).email).collect();
+    let flood = (0..1_000).map(|n| {
+        let user = others[n % others.len()].clone();
+        bench.lifecycle.deprovision(local(), DeprovisionUser { user, reason: Some(format!("flood {n}")) })
+    });
+    for more in join_all(flood).await {
+        assert_eq!(more.unwrap_err().code, Code::RateLimited);
+    }
+    let status = bench.lifecycle.tenant_status(&local()).await.unwrap();
+    assert_eq!(status.open_operations.len(), 20);
     // Others are not held up, a joined one is not counted, and one decided makes room.
     bench.lifecycle.deprovision(remote("ann"), leaver(&next)).await.unwrap();
     ask(&bench, &plain_at(&bench, 0).email).await;
