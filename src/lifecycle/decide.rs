@@ -176,6 +176,10 @@ impl Records {
         }
         let given = Approval { by, channel, at: self.clock.now() };
         let tier = policy.tier(operation.action, operation.actor.channel, details.least);
+        self.forget_the_removed(&mut details).await?;
+        if subject.is_none() && self.is_enrolled(&given.by).await? {
+            details.enrolled.push(given.by.clone());
+        }
         let mut approvals = Vec::from_iter(details.first_approval.clone());
         if let Some(first) = approvals.first() {
             are_two(first, details.first_subject.as_ref(), &given, subject.as_ref())?;
@@ -190,6 +194,35 @@ impl Records {
         }
         let approved = self.approve(&operation, details, approvals, own).await?;
         Ok((Decided::Approved, approved))
+    }
+
+    async fn is_enrolled(&self, name: &str) -> Result<bool, Failure> {
+        Ok(self.store.approvers().await?.iter().any(|a| a.name == name))
+    }
+
+    /// A first approval counts no more once its approver was removed (guardrails T22).
+    async fn forget_the_removed(&self, details: &mut Details) -> Result<(), Failure> {
+        if self.check_approvers(details).await.is_err_and(|f| f.code == Code::Forbidden) {
+            details.enrolled.clear();
+            details.first_approval = None;
+            details.first_subject = None;
+        }
+        Ok(())
+    }
+
+    /// Refuses what somebody approved who was removed since (guardrails T22).
+    pub(super) async fn check_approvers(&self, details: &Details) -> Result<(), Failure> {
+        for name in &details.enrolled {
+            if !self.is_enrolled(name).await? {
+                let message = "an approver was removed after they approved this; nothing was sent";
+                return Err(Failure::new(
+                    Code::Forbidden,
+                    message,
+                    "ask again, and have another approver decide",
+                ));
+            }
+        }
+        Ok(())
     }
 
     async fn approve(

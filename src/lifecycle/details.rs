@@ -37,6 +37,8 @@ pub(crate) struct Details {
     pub first_approval: Option<Approval>,
     /// Who gave it, at the identity provider, where they signed in there.
     pub first_subject: Option<String>,
+    /// Enrolled approvers among those who approved; they still have to be when it is carried out.
+    pub enrolled: Vec<String>,
     /// A person said no out of band.
     pub rejected: bool,
     /// Other administrators' changes were staged before our first write.

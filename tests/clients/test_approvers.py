@@ -184,3 +184,30 @@ def test_what_nobody_decided_in_time_cannot_be_approved_any_more(world):
     code, ended = world.call("get_operation", operation_id=asked["operation_id"], wait_seconds=45)
     assert ended["outcome"] == "done", ended
     assert Screen(world, "approve", asked["operation_id"]).ends()[0] == 66
+
+
+async def test_t22_what_a_removed_approver_approved_is_not_carried_out(world):
+    olga, max_ = Approver(world, "Olga"), Approver(world, "Max")
+    with world.http() as server:
+        async with world.http_session(server.url, "auto") as session:
+            asked = await session.call("deprovision_user", user=PERSON)
+    # No server runs: the next one would carry it out.
+    operation = asked["operation_id"]
+    assert olga.decides("approve", operation, name="Olga")[0] == 0
+    assert world.run("approver", "remove", "Olga").returncode == 0
+    with world.http() as server:
+        async with world.http_session(server.url, "auto") as session:
+            ended = await session.call("get_operation", operation_id=operation, wait_seconds=45)
+            assert ended.outcome == "failed" and "removed after they approved" in str(ended["notes"]), ended
+            # The first of two counts no more, either.
+            world.configure("[approval]\ndeprovision_user = \"two_people\"\n")
+    zoe = Approver(world, "Zoe")
+    with world.http() as server:
+        async with world.http_session(server.url, "auto") as session:
+            operation = (await session.call("deprovision_user", user=PERSON))["operation_id"]
+            assert "one more person" in zoe.decides("approve", operation, name="Zoe")[1]
+            assert world.run("approver", "remove", "Zoe").returncode == 0
+            assert "one more person" in max_.decides("approve", operation)[1]
+            still = await session.call("get_operation", operation_id=operation)
+            assert still.outcome == "awaiting_approval"
+    assert world.sandbox.writes() == []

@@ -142,7 +142,8 @@ impl Lifecycle {
         };
         let other =
             || Failure::new(Code::Conflict, "what was approved is not what would be sent", "ask again");
-        same.then_some(()).ok_or_else(other)
+        same.then_some(()).ok_or_else(other)?;
+        self.records().check_approvers(details).await
     }
 
     /// ZIA answered that it did the write.
