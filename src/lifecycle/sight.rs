@@ -102,7 +102,7 @@ impl Records {
             outcome: line.outcome,
             waits_until: waits.then_some(operation.expires_at),
             count: (operation.action == Action::DeprovisionUsers).then_some(to_delete(&details)),
-            cautions: if waits { cautions(&operation, &details) } else { Vec::new() },
+            cautions: if waits { cautions(&operation, &details, &users) } else { Vec::new() },
             reason: details.reason.as_deref().map(|r| visible(r).unwrap_or_else(|| r.to_owned())),
             changes: details.changes.iter().flatten().flat_map(told).collect(),
             facts: facts(&operation, &details, policy, waits),
@@ -181,7 +181,7 @@ fn title(operation: &Operation, users: &[UserSeen], waits: bool) -> String {
     }
 }
 
-fn cautions(operation: &Operation, details: &Details) -> Vec<String> {
+fn cautions(operation: &Operation, details: &Details, users: &[UserSeen]) -> Vec<String> {
     let mut cautions = Vec::new();
     if operation.action.deletes() {
         cautions.push(UNDONE.into());
@@ -195,6 +195,13 @@ fn cautions(operation: &Operation, details: &Details) -> Vec<String> {
         );
     } else {
         cautions.push(PUBLISHED.into());
+    }
+    // In a long list a mark is easily overlooked.
+    let marked: Vec<_> = users.iter().filter(|u| !u.flags.is_empty()).map(|u| u.email.as_str()).collect();
+    if let [_, _, ..] = users
+        && !marked.is_empty()
+    {
+        cautions.push(format!("Look at who is marked in the list: {}.", marked.join(", ")));
     }
     let left = details.asked.len() - to_delete(details);
     cautions.extend((left > 0).then(|| format!("{left} more were named and will not be touched.")));

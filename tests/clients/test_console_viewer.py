@@ -155,6 +155,16 @@ async def test_one_post_proves_and_decides_and_several_users_need_their_number(w
         assert await outcome(world, server.url, operation, wait=45) == "done"
 
 
+async def test_who_is_unusual_among_several_is_named_above_them(world, browse):
+    olga = Approver(world, "Olga")
+    with world.http() as server:
+        operation, _ = await waiting(world, server.url, "deprovision_users", users=[PERSON, "dora.disabled@example.com"])
+        browser = browse(server.url)
+        browser.sign_in(olga)
+        shown = browser.page(f"/{operation}").text
+        assert "Look at who is marked in the list: dora.disabled@example.com." in shown and ">disabled</span>" in shown
+
+
 async def test_recent_operations_come_in_pages(world, browse):
     olga = Approver(world, "Olga")
     with world.http() as server:
