@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from browser import PHONE, browser
+from lifecycle_steps import NEW
 from selenium.webdriver.common.keys import Keys
 from support import DELETE, eventually
 from terminal import Approver
@@ -279,3 +280,25 @@ async def test_the_structure_is_there_for_who_cannot_see_it(world, chromium):
             if pages is unsigned:
                 enters(chromium, server, olga)
                 assert chromium.one("nav a[aria-current=page]").text == "Operations"
+
+
+async def test_a_first_password_is_seen_once(world, chromium):
+    olga, max_ = Approver(world, "Olga"), Approver(world, "Max")
+    world.configure('[provision]\ninitial_password = "handoff"\n')
+    with world.http() as server:
+        async with world.http_session(server.url, "auto") as session:
+            made = await session.call("provision_user", **NEW)
+            assert made.outcome == "done", made
+        enters(chromium, server, olga)
+        chromium.open(f"{server.url}/console/{made['operation_id']}")
+        url = chromium.one("a[href*='/console/password/']").get_attribute("href")
+        chromium.open(url)
+        assert chromium.title == "First password" and NEW["email"] not in chromium.text
+        chromium.shots("11-first-password")
+        chromium.type(approver="Olga", code=olga.wrong()).press("Show the password, once")
+        assert "Wrong name or code" in chromium.alert and not chromium.all("#password")
+        chromium.type(approver="Olga", code=olga.code()).press("Show the password, once")
+        assert NEW["email"] in chromium.text and len(chromium.one("#password").text) == 24
+        chromium.shots("12-first-password-shown")
+        chromium.open(url).type(approver="Max", code=max_.code()).press("Show the password, once")
+        assert "already" in chromium.text and not chromium.all("#password")

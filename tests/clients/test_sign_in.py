@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx2
 import pytest
 from browser import browser as chromium
-from lifecycle_steps import PERSON
+from lifecycle_steps import NEW, PERSON
 from provider import Provider
 from support import DELETE, Process
 from terminal import Approver
@@ -343,3 +343,28 @@ def follow(pages, selector):
     before = pages.one("html")
     pages.one(selector).click()
     pages.left(before)
+
+
+async def test_a_first_password_is_shown_once_to_who_signed_in_for_it(world, provider, configured):
+    configured(http='[provision]\ninitial_password = "handoff"')
+    with world.http() as server:
+        async with world.http_session(server.url, "auto") as session:
+            made = await session.call("provision_user", **NEW)
+            assert made.outcome == "done", made
+        operation, url = made["operation_id"], f"{server.url}/console/password/{made['operation_id']}"
+        ada, bob = Visitor(provider), Visitor(provider)
+        first = Shown(ada.web.get(url))
+        assert "Sign in to see it" in first.text and 'name="code"' not in first.text
+        for fields in ({"approver": "ada", "code": "000000"}, {"pass_": "forged"}, {}):
+            assert ada.post(url, **fields).status == 403, fields
+        passes = [visitor.comes(server, who, operation) for visitor, who in ((ada, "ada"), (bob, "bob"))]
+        assert [p.title for p in passes] == ["First password"] * 2 and 'id="password"' not in passes[0].text
+        elsewhere = url.replace(operation, "op_" + "0" * 32)
+        assert bob.post(elsewhere, pass_=passes[1].pass_).status == 403, "a pass is for one operation"
+        seen = ada.post(url, pass_=passes[0].pass_)
+        assert seen.status == 200 and NEW["email"] in seen.text and re.search(r'id="password">\S{24}<', seen.text)
+        assert ada.post(url, pass_=passes[0].pass_).status == 403
+        late = bob.comes(server, "bob", operation)
+        again = bob.post(url, pass_=late.pass_)
+        assert again.status == 404 and 'id="password"' not in again.text
+    assert '"channel":"provider"' in world.run("audit", "export").stdout.replace("\\", "").replace(" ", "")

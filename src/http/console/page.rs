@@ -139,7 +139,7 @@ pub(super) fn sign_in(way: Way, id: &OperationId, why: Option<&str>) -> Markup {
             &html! {
                 (problem(why))
                 p { "Operation " code { (id) } " is shown to approvers. They sign in at your organisation's identity provider." }
-                p { (to_provider(id)) }
+                p { (to_provider(id, "Sign in to decide")) }
             },
         );
     }
@@ -157,9 +157,9 @@ pub(super) fn sign_in(way: Way, id: &OperationId, why: Option<&str>) -> Markup {
     )
 }
 
-/// Where a decision begins that needs a login at the provider.
-fn to_provider(id: &OperationId) -> Markup {
-    html! { a.button href={ "/console/sign-in?operation=" (id) } { "Sign in to decide" } }
+/// Where something begins that needs a login at the provider, for one operation.
+pub(super) fn to_provider(id: &OperationId, why: &str) -> Markup {
+    html! { a.button href={ "/console/sign-in?operation=" (id) } { (why) } }
 }
 
 /// Says why the provider's answer let nobody in.
@@ -169,7 +169,7 @@ pub(super) fn not_in(why: &str, operation: Option<&OperationId>) -> Markup {
         &html! {
             (problem(Some(why)))
             @match operation {
-                Some(id) => p { (to_provider(id)) },
+                Some(id) => p { (to_provider(id, "Sign in to decide")) },
                 None => p { a.button href="/console/sign-in" { "Sign in" } },
             }
         },

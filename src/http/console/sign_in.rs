@@ -154,6 +154,10 @@ impl Room {
         if self.console.records.waiting(id.as_str()).await.is_ok() {
             return self.with_pass(Some(viewer), person, id, (StatusCode::OK, None)).await;
         }
+        let sight = self.console.records.sight(id, &self.console.policy).await.map_err(failed)?;
+        if sight.has_password {
+            return Ok(self.password_by_pass(person, id).into_response());
+        }
         self.shown(viewer, id, StatusCode::OK, None).await
     }
 }

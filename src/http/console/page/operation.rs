@@ -79,7 +79,7 @@ fn decision(greeting: Option<&Greeting>, sight: &Sight, deciding: &Deciding<'_>)
             section.decide aria-labelledby="decide" {
                 h2 #decide { "Your decision" }
                 p { "For each decision you log in anew, and then have five minutes." }
-                p { (super::to_provider(&sight.id)) }
+                p { (super::to_provider(&sight.id, "Sign in to decide")) }
             }
         };
     }
