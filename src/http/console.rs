@@ -134,9 +134,9 @@ pub(super) fn router(console: Console, site: Site) -> Result<Router, HttpError> 
     let (jar, attempts) = (Jar::new(site.secure), Attempts::default());
     let room = Room { console, site, jar, attempts, desk: desk.map(Arc::new) };
     let pages = Router::new()
-        .route(PATH, get(front).post(sign_in::by_code))
+        .route(PATH, get(front))
         .route("/console/style.css", get(style))
-        .route("/console/sign-in", get(sign_in::leave))
+        .route("/console/sign-in", get(sign_in::leave).post(sign_in::by_code))
         .route("/console/signed-in", get(sign_in::arrive))
         .route("/console/sign-out", post(sign_in::out))
         .route("/console/{operation}", get(look).post(decision::take))

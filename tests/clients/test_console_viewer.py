@@ -27,7 +27,7 @@ class Browser:
         return shown
 
     def sign_in(self, approver):
-        return self.page(approver=approver.name, code=approver.code())
+        return self.page("/sign-in", approver=approver.name, code=approver.code())
 
 
 def form(shown):
@@ -189,13 +189,13 @@ async def test_an_address_with_ten_wrong_codes_waits_and_locks_nobody_any_more(w
         for approver in (olga, max_):
             for n in range(5):
                 wrong = {"approver": approver.name, "code": approver.wrong()}
-                shown = page(url, **wrong) if n % 2 else browser.page(**wrong)
+                shown = page(url, **wrong) if n % 2 else browser.page("/sign-in", **wrong)
                 assert shown.status == 403, shown.text
         for n in range(6):
             # What a client writes into a header counts for nothing.
             shown = page(url, {"X-Forwarded-For": f"203.0.113.{n}"}, approver="Zoe", code=zoe.wrong())
             assert shown.status == 429 and 0 < int(shown.headers["retry-after"]) <= 901
-        assert browser.page(approver="Zoe", code=zoe.code()).status == 429
+        assert browser.page("/sign-in", approver="Zoe", code=zoe.code()).status == 429
         assert "Zoe" not in [line.split()[0] for line in world.run("approver", "list").stdout.splitlines() if "locked" in line]
         assert zoe.decides("reject", operation, name="Zoe")[0] == 0, "the terminal still takes codes"
     assert OTHER not in world.run("audit", "export").stdout
@@ -206,9 +206,9 @@ async def test_behind_a_proxy_the_last_hop_is_the_address(world, browse):
     with world.http("--behind-proxy") as server:
         browser = browse(server.url)
         for n in range(12):
-            shown = browser.page("", {"X-Forwarded-For": f"198.51.100.{n}, 203.0.113.7"}, approver="nobody", code="1")
+            shown = browser.page("/sign-in", {"X-Forwarded-For": f"198.51.100.{n}, 203.0.113.7"}, approver="nobody", code="1")
             assert shown.status == (403 if n < 10 else 429), n
-        entered = browser.page("", {"X-Forwarded-For": "203.0.113.7, 203.0.113.8"}, approver="Zoe", code=zoe.code())
+        entered = browser.page("/sign-in", {"X-Forwarded-For": "203.0.113.7, 203.0.113.8"}, approver="Zoe", code=zoe.code())
         assert entered.status == 303
         assert entered.headers["set-cookie"].startswith("__Host-zia-mcp=")
         assert "Secure" in entered.headers["set-cookie"] and "Path=/;" in entered.headers["set-cookie"]

@@ -228,7 +228,7 @@ async def test_codes_do_not_count_on_the_pages_where_a_provider_is_configured(wo
         for fields in ({}, {"decision": "approve"}):
             shown = page(url, approver="Olga", code=olga.code(), **fields)
             assert shown.status == 403 and "identity provider" in shown.alert and PERSON not in shown.text
-        assert page(f"{server.url}/console", approver="Olga", code=olga.at(1)).status == 403
+        assert page(f"{server.url}/console/sign-in", approver="Olga", code=olga.at(1)).status == 403
         assert olga.decides("reject", operation, code=olga.at(2))[0] == 0, "they do at the terminal"
 
 

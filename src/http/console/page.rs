@@ -109,7 +109,7 @@ pub(super) fn front(way: Way, why: Option<&str>) -> Markup {
         &html! {
             (problem(why))
             @match way {
-                Way::Code => form method="post" action="/console" aria-labelledby="in" {
+                Way::Code => form method="post" action="/console/sign-in" aria-labelledby="in" {
                     h2 #in { "Sign in to look" }
                     (credentials())
                     button { "Sign in" }
