@@ -55,7 +55,7 @@ async def take(world, pages):
         several = await ask(world, server, users=list(USERS), reason="the Berlin office closes")
         text = at_the_terminal(world, olga, several["operation_id"])
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").strip()
-        page = Path(world.home) / "terminal.html"
+        page = world.place / "terminal.html"
         page.write_text(f"{TERMINAL}<b>$ zia-mcp approve {several['operation_id']}</b>\n{html.escape(text)}</pre>")
         save(pages.open(page.as_uri()), "approve-terminal")
         one = await ask(world, server, user="grace.manygroups@example.com", reason="left the company, ticket 4711")
