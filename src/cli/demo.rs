@@ -4,7 +4,10 @@ mod person;
 mod stage;
 mod tour;
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use secrecy::ExposeSecret;
@@ -17,7 +20,7 @@ use super::{
     serve, wiring,
 };
 use crate::{
-    http::{self, HttpOptions},
+    http::{self, CONSOLE_PATH, HttpOptions},
     mcp::Server,
     model::Channel,
 };
@@ -59,7 +62,7 @@ async fn keep_serving(general: &General, stage: &Stage) -> Result<(), Exit> {
     let (token, _) = http::ensure_token(&stage.state_dir).map_err(Exit::unavailable)?;
     let options = HttpOptions::new(token.clone(), wiring::HTTP_CALLER);
     let bound = http::bind("127.0.0.1:0", &options).await.map_err(Exit::unavailable)?;
-    settings(&format!("{}/mcp", bound.local_url()), token.expose_secret())?;
+    settings(&format!("{}/mcp", bound.local_url()), token.expose_secret(), &stage.state_dir)?;
     let _log = wiring::telemetry(general, None)?;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -70,12 +73,18 @@ async fn keep_serving(general: &General, stage: &Stage) -> Result<(), Exit> {
     let server = Server::new(stage.lifecycle.clone(), Channel::Http, shutdown.clone());
     let server = server.map_err(|e| Exit::unavailable(e.message))?;
     let lifecycle = stage.lifecycle.clone();
+    let page = format!("{}{CONSOLE_PATH}", bound.local_url());
+    lifecycle.set_console(move || Some(page.clone()));
+    let console = Some(serve::console(&lifecycle));
+    let recovering = tokio::spawn(wiring::keep_recovering(lifecycle.clone()));
     let ready = move || serve::readiness(lifecycle.clone());
-    bound.serve(server, ready, None, shutdown).await.map_err(Exit::unavailable)
+    let served = bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable);
+    recovering.abort();
+    served
 }
 
 /// Client settings to paste.
-fn settings(url: &str, token: &str) -> Result<(), Exit> {
+fn settings(url: &str, token: &str, state: &Path) -> Result<(), Exit> {
     let bearer = format!("Bearer {token}");
     let remote = json!({"url": url, "headers": {"Authorization": bearer}});
     let typed = json!({"type": "http", "url": url, "headers": {"Authorization": bearer}});
@@ -84,11 +93,13 @@ fn settings(url: &str, token: &str) -> Result<(), Exit> {
     line("")?;
     line(styled(BOLD, "Your turn: this tenant stays up until Ctrl-C, at"))?;
     line(format!("  {}", styled(ACCENT, url)))?;
+    line(styled(DIM, "Over HTTP a delete waits for an approver. Enrol yourself at another terminal, with"))?;
+    line(format!("  zia-mcp approver add you --state-dir {}", state.display()))?;
     line(styled(
         DIM,
-        "Over HTTP a delete waits for an approval out of band, which this release does not have yet;",
+        "and decide on the page that the answer names. The last setting below shows the form in the",
     ))?;
-    line(styled(DIM, "the last setting below shows the form, over stdio, on a sandbox tenant of its own."))?;
+    line(styled(DIM, "client instead, over stdio, on a sandbox tenant of its own."))?;
     block(
         "Claude Code",
         format!("claude mcp add --transport http zia-demo {url} -H \"Authorization: {bearer}\""),

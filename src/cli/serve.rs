@@ -106,7 +106,7 @@ async fn over_stdio(wired: &Wired, shutdown: CancellationToken) -> Result<(), Ex
     stdio::serve(server, tokio::io::stdin(), tokio::io::stdout(), shutdown).await.map_err(Exit::unavailable)
 }
 
-fn console(lifecycle: &Lifecycle) -> Console {
+pub(super) fn console(lifecycle: &Lifecycle) -> Console {
     let (records, policy) = (lifecycle.records(), lifecycle.settings().policy.clone());
     Console { records, policy, tenant: Some(lifecycle.clone()), provider: None }
 }

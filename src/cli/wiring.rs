@@ -86,7 +86,7 @@ impl Wired {
 }
 
 /// Takes up what other processes leave behind while this one runs, and what is approved out of band.
-async fn keep_recovering(lifecycle: Lifecycle) {
+pub(super) async fn keep_recovering(lifecycle: Lifecycle) {
     let mut due = Instant::now() + RECOVER_EVERY;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

@@ -9,7 +9,6 @@ use super::{
     begin::Begun,
     details::Details,
     failure::Failure,
-    policy::Tier,
     report::{Activation, ActivationState},
 };
 use crate::{
@@ -54,7 +53,7 @@ impl Lifecycle {
             ActivationStatus::Pending | ActivationStatus::InProgress => {
                 details.foreign = self.others_wait(status).await?;
                 if details.foreign {
-                    self.first_state(Action::Activate, actor, Tier::None)
+                    self.first_state(Action::Activate, actor, &mut details)
                 } else {
                     State::Approved
                 }

@@ -150,19 +150,16 @@ impl Lifecycle {
             details.note("approved, but not carried out in time; nothing was sent; ask again");
             return self.step(&operation, State::Expired, &details, "operation.expired").await.map(drop);
         }
-        let details = Details::of(&operation);
-        if operation.state == State::Approved
-            && let Err(failure) = self.check_standing(&operation, &details).await
-        {
-            return self.fail(&operation, details, failure).await.map(drop);
-        }
+        let mut details = Details::of(&operation);
         let _turn = self.shared.activator.turn.lock().await;
-        if let Err(failure) = self.check_authority(&operation) {
+        let standing = self.check_standing(&operation, &details).await;
+        if let Err(failure) = standing.and_then(|()| self.check_authority(&operation)) {
             if operation.state == State::Approved {
                 return self.fail_as(&operation, details, failure, REFUSED).await.map(drop);
             }
-            // An earlier send may have published what waited; it is only not repeated.
-            let activation = Activation::with(ActivationState::Failed, failure.message);
+            // An earlier send may have published what waited: that is read, and nothing is repeated (K11).
+            details.note(format!("not activated again: {}", failure.message));
+            let activation = self.watch(PROMPT).await;
             let ended = Ended { activation, by: operation.id.clone(), others: Vec::new() };
             return self.end_activation(&operation, details, ended).await;
         }

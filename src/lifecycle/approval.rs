@@ -164,10 +164,12 @@ impl Lifecycle {
         Begun { operation: operation.id.clone(), question, visit: self.visit_to(actor, operation) }
     }
 
-    /// Where an operation of this caller begins.
-    pub(crate) fn first_state(&self, action: Action, actor: &Actor, least: Tier) -> State {
-        let tier = self.settings.policy.tier(action, actor.channel, least);
-        if tier == Tier::None { State::Approved } else { State::Awaiting }
+    /// Where an operation of this caller begins; the proof that it needs goes on record with it.
+    ///
+    /// Whoever decides or carries it out with other settings asks for no less.
+    pub(crate) fn first_state(&self, action: Action, actor: &Actor, details: &mut Details) -> State {
+        details.least = self.settings.policy.tier(action, actor.channel, details.least);
+        if details.least == Tier::None { State::Approved } else { State::Awaiting }
     }
 
     /// The proof that an operation needs: what its own channel asks for, and the answer's.

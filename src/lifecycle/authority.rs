@@ -23,6 +23,18 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// Whether these settings tell of callers of this kind at all.
+    ///
+    /// A server without them, as one over stdio beside one over HTTP, leaves their operations to another.
+    pub(crate) fn knows(&self, actor: &Actor) -> bool {
+        actor.channel == Channel::Stdio
+            || match &actor.rights.source {
+                Source::Own => true,
+                Source::Named => !self.tokens.is_empty(),
+                Source::Issuer(_) => self.issuer.is_some(),
+            }
+    }
+
     /// Whether somebody may have something done now (guardrails T37).
     pub fn allows(&self, actor: &Actor, action: Action) -> bool {
         if actor.channel == Channel::Stdio {

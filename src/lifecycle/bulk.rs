@@ -85,6 +85,7 @@ impl Lifecycle {
         if policy.needs_two_people(targets.len(), actor.channel) {
             details.least = Tier::TwoPeople;
         }
+        self.first_state(Action::DeprovisionUsers, actor, &mut details);
         let _drafting = self.drafting();
         let drafted = self.draft_several(actor, arguments, &targets, &details).await?;
         let operation = self.capture_all(drafted, details, &targets).await?;

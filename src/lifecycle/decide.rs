@@ -177,7 +177,7 @@ impl Records {
             return Err(another("whoever asked for an operation cannot approve it"));
         }
         let given = Approval { by, channel, at: self.clock.now() };
-        let tier = policy.tier(operation.action, operation.actor.channel, details.least);
+        let tier = policy.proof_of(&operation, &details);
         // One who was removed since has approved nothing (guardrails T37).
         let mut approvals =
             standing(&self.store, details.first_approval.take().into_iter().collect()).await?;

@@ -89,6 +89,7 @@ impl Lifecycle {
             details.note("the user has no group, and ZIA creates nobody without one: restore_user cannot bring them back");
         }
         let action = Action::DeprovisionUser;
+        self.first_state(action, actor, &mut details);
         let drafted = self.create_on(actor, action, State::Awaiting, arguments, &seen.user, &details).await?;
         match self.capture_for(&drafted, &seen, &object).await {
             Ok(capture) => {
@@ -122,6 +123,9 @@ impl Lifecycle {
             return Ok(Begun::plain(&before));
         }
         let past = Details::of(&before);
+        if let Some(Subject::User(user)) = &past.user {
+            self.settings.policy.check_user(actor, user, None, self.zia.own_login())?;
+        }
         let mut details = Details { user: past.user, capture: past.capture, ..Details::default() };
         details.note(format!("operation {} deleted this user already; nothing was sent", before.id));
         let ended = self

@@ -35,10 +35,10 @@ pub(crate) struct Details {
     pub least: Tier,
     /// The first approval, where two people have to give one.
     pub first_approval: Option<Approval>,
+    /// Who gave the first, at the identity provider, where they signed in there.
+    pub first_subject: Option<String>,
     /// Every approval that was given out of band.
     pub approvals: Vec<Approval>,
-    /// Who gave it, at the identity provider, where they signed in there.
-    pub first_subject: Option<String>,
     /// A person said no out of band.
     pub rejected: bool,
     /// Other administrators' changes were staged before our first write.

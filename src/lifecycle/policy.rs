@@ -4,9 +4,13 @@ mod people;
 mod scope;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
-use super::failure::{Code, Failure};
-use crate::model::{Action, Channel, Email, Named, User};
+use super::{
+    details::Details,
+    failure::{Code, Failure},
+};
+use crate::model::{Action, Channel, Email, Named, Operation, User};
 
 pub use scope::CallerRule;
 pub(crate) use scope::Place;
@@ -106,6 +110,14 @@ impl Policy {
         if lowest == Tier::Client && channel == Channel::Http { Tier::OutOfBand } else { lowest }
     }
 
+    /// The proof that an operation needs by the rules of now, and by those when it was asked for.
+    pub(crate) fn proof_of(&self, operation: &Operation, details: &Details) -> Tier {
+        let users = details.asked.iter().filter(|a| a.object.is_some()).count();
+        let many = self.needs_two_people(users, operation.actor.channel).then_some(Tier::TwoPeople);
+        let least = details.least.max(many.unwrap_or_default());
+        self.tier(operation.action, operation.actor.channel, least)
+    }
+
     /// Whether deleting so many users at once takes two people (guardrails T24).
     pub(crate) fn needs_two_people(&self, users: usize, channel: Channel) -> bool {
         let usual = (channel == Channel::Http).then_some(TWO_PEOPLE_ABOVE);
@@ -123,14 +135,13 @@ impl Policy {
         kind: Option<&str>,
         own_login: Option<&str>,
     ) -> Result<(), Failure> {
-        let rule = if own_login.is_some_and(|own| same_address(own, &user.email)) {
-            "own-account: this is the account that the server signs in with"
+        let of_address = self.address_rule(&user.email, own_login);
+        let rule = if let Some(rule) = &of_address {
+            rule
         } else if user.admin_user || kind.is_some_and(is_privileged) {
             "administrator: the user is linked to an administrator account"
         } else if !user.editable {
             "non-editable: ZIA marks the user as not editable, as it does for synchronised users"
-        } else if let Some(pattern) = self.protected.iter().find(|p| matches(p, &user.email)) {
-            &format!("protected-address: the address matches `{pattern}`")
         } else if let Some(rule) = first_of(&user.groups, &self.protected_groups) {
             &format!("protected-group: the user is in the group `{rule}`")
         } else if let Some(rule) = first_of(&user.department, &self.protected_departments) {
@@ -139,6 +150,26 @@ impl Policy {
             return Ok(());
         };
         Err(protected(&format!("user {} is", user.id), rule).at("user"))
+    }
+
+    /// Refuses to make a user of an address that is protected.
+    ///
+    /// # Errors
+    /// `PROTECTED` with the rule's name.
+    pub(crate) fn check_address(&self, email: &str, own_login: Option<&str>) -> Result<(), Failure> {
+        match self.address_rule(email, own_login) {
+            Some(rule) => Err(protected("this address is", &rule).at("email")),
+            None => Ok(()),
+        }
+    }
+
+    /// The rule that protects an address, if one does.
+    fn address_rule(&self, email: &str, own_login: Option<&str>) -> Option<String> {
+        if own_login.is_some_and(|own| same_address(own, email)) {
+            return Some("own-account: this is the account that the server signs in with".into());
+        }
+        let pattern = self.protected.iter().find(|p| matches(p, email))?;
+        Some(format!("protected-address: the address matches `{pattern}`"))
     }
 }
 
@@ -157,8 +188,13 @@ fn first_of<'a>(held: impl IntoIterator<Item = &'a Named> + Clone, rules: &[Stri
 
 /// Whether a department or group is named, by its id or its exact name, case aside.
 fn is_one_of(it: &Named, rules: &[String]) -> bool {
-    let name = it.name.trim().to_lowercase();
-    rules.iter().map(|rule| rule.trim()).any(|rule| rule.to_lowercase() == name || rule == it.id.to_string())
+    let name = folded(&it.name);
+    rules.iter().map(|rule| rule.trim()).any(|rule| folded(rule) == name || rule == it.id.to_string())
+}
+
+/// A name as names are compared: composed, case and outer blanks aside.
+fn folded(name: &str) -> String {
+    name.trim().nfc().collect::<String>().to_lowercase()
 }
 
 /// Response-side types that mark privileged accounts (zia-facts §3.1).

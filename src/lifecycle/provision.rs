@@ -66,6 +66,7 @@ impl Lifecycle {
         let (until, policy) = (self.interactive(), &self.settings.policy);
         policy.check_tool(actor, Action::ProvisionUser)?;
         let checked = check(request)?;
+        policy.check_address(checked.email.as_str(), self.zia.own_login())?;
         let arguments = digest(request, &checked);
         let _one = self.shared.beginning.lock(format!("provision {}", checked.email.folded())).await;
         if !request.dry_run
@@ -97,7 +98,7 @@ impl Lifecycle {
                     details.note(LOOK_ALIKE);
                     details.least = Tier::Client;
                 }
-                let first = self.first_state(Action::ProvisionUser, actor, details.least);
+                let first = self.first_state(Action::ProvisionUser, actor, &mut details);
                 if request.dry_run { State::Planned } else { first }
             }
         };

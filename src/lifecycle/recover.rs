@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Lifecycle, failure::Failure, records::is_under_way};
+use super::{Lifecycle, details::Details, failure::Failure, records::is_under_way};
 use crate::{
     model::{Operation, State},
     store::Which,
@@ -32,7 +32,7 @@ impl Lifecycle {
         let mut under_way: Vec<_> = rest.into_iter().filter(|o| is_under_way(o.state)).collect();
         if !under_way.is_empty() {
             let living = self.store.living().await?;
-            under_way.retain(|o| self.is_left(o, &living));
+            under_way.retain(|o| self.is_left(o, &living) && self.is_ours_to_send(o));
         }
         under_way.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
         under_way.dedup_by(|a, b| a.id == b.id);
@@ -53,7 +53,23 @@ impl Lifecycle {
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn has_unclaimed(&self) -> Result<bool, Failure> {
-        Ok(self.store.has_unclaimed(self.tenant()).await?)
+        if !self.store.has_unclaimed(self.tenant()).await? {
+            return Ok(false);
+        }
+        let open = self.store.operations(Some(self.tenant()), Which::Open, MOST).await?;
+        let unclaimed = |o: &&Operation| o.state == State::Approved && o.owner.is_none();
+        Ok(open.iter().filter(unclaimed).any(|o| self.is_ours_to_send(o)))
+    }
+
+    /// Whether the next step is no send, or one for a caller of whom this server's settings tell.
+    ///
+    /// Once the time to send is over, anybody may end an operation.
+    fn is_ours_to_send(&self, operation: &Operation) -> bool {
+        let sends =
+            matches!(operation.state, State::Approved | State::Sending | State::Unknown | State::Activating);
+        !sends
+            || self.settings.authority.knows(&operation.actor)
+            || !self.in_time(operation, &Details::of(operation))
     }
 
     /// Whether nobody carries an operation on; one of our own that stopped half-way is tried again.

@@ -11,7 +11,7 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     operation::is_moving,
-    policy::{Place, Tier},
+    policy::Place,
     provision::{creation, same_or_refuse, several},
     report::{Capture, Draft, Subject},
 };
@@ -101,6 +101,8 @@ impl Lifecycle {
             "from the capture of {:.0}, before operation {} deleted the user",
             info.taken_at, deletion.id
         ));
+        let policy = &self.settings.policy;
+        policy.check_address(email.as_str(), self.zia.own_login()).map_err(|f| f.at("capture"))?;
         let lookup = self.directory.look_up(&UserRef::Email(email), until).await?;
         let draft = self.live_draft(image, &mut details, until).await?;
         let place = Place::of_new(draft.department.as_ref(), &draft.groups);
@@ -128,7 +130,8 @@ impl Lifecycle {
         details.changes = Some(creation(&draft));
         details.user = Some(Subject::Draft(draft));
         details.initial_password = Some(self.initial_password());
-        Ok((self.first_state(Action::RestoreUser, actor, Tier::None), details))
+        let first = self.first_state(Action::RestoreUser, actor, &mut details);
+        Ok((first, details))
     }
 
     /// The captured user with the department and the groups as they are now.

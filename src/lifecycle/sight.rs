@@ -229,7 +229,7 @@ fn facts(
         facts.push(("Approved already", format!("by {}; one more person has to", shown(&first.by))));
     }
     if waits {
-        let tier = policy.tier(operation.action, operation.actor.channel, details.least);
+        let tier = policy.proof_of(operation, details);
         facts.push(("Needs", needs(tier, operation.actor.channel).into()));
     }
     if let Some(given) = &details.approval {

@@ -17,6 +17,7 @@ const LOOK_ALIKE: &str = "Flag: the address holds letters that look like others"
 
 /// Said of a name that may be taken for another one.
 const LOOK_ALIKE_NAME: &str = "Flag: the name mixes letters of scripts that look like each other";
+
 /// What a delete is.
 pub(crate) const UNDONE: &str = "ZIA cannot undo a delete.";
 

@@ -10,7 +10,7 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     find::name_failure,
-    policy::{Place, Tier},
+    policy::Place,
     provision::{check_count, comments, display_name},
     report::Subject,
     subject::{disagree, name_of, not_found, several, user_ref},
@@ -107,7 +107,7 @@ impl Lifecycle {
         details.object = Some(object.object.to_string());
         details.replacement = Some(target);
         details.changes = Some(asked);
-        let first = self.first_state(Action::UpdateUser, actor, Tier::None);
+        let first = self.first_state(Action::UpdateUser, actor, &mut details);
         let state = if request.dry_run { State::Planned } else { first };
         let operation = self.draft_change(actor, state, arguments, &seen, &object, details).await?;
         Ok(self.asking(actor, &operation))

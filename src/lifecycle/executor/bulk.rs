@@ -66,20 +66,21 @@ impl Lifecycle {
         if let Err(failure) = self.check_approval(&operation, &details).await {
             return self.fail_bulk(&operation, details, &chunk, &failure).await.map(Some);
         }
-        if let Err(failure) = self.check_authority(&operation) {
-            set(&mut details, &chunk, State::Failed, Some(&failure));
-            return self.note_bulk_as(&operation, details, &chunk, REFUSED).await.map(Some);
-        }
-        if let Err(failure) = self.check_standing(&operation, &details).await {
-            return self.fail_bulk(&operation, details, &chunk, &failure).await.map(Some);
-        }
         let sights = self.sights(&details, &chunk).await;
         let chunk = sort_out(&mut details, &chunk, &sights);
         let Some(chunk) = chunk else {
             let unread = Failure::new(Code::Upstream, "ZIA did not answer who is still there", "ask again");
             let chunk = in_state(&details, &[State::Approved]);
-            return self.fail_bulk(&operation, details, &chunk, &unread).await.map(Some);
+            return self.fail_unsent(&operation, details, &chunk, &unread).await.map(Some);
         };
+        // Only now: an earlier send may have deleted some of them, which was just read.
+        let standing = self.check_standing(&operation, &details).await;
+        if let Err(failure) = standing.and_then(|()| self.check_authority(&operation)) {
+            let mut all: Vec<_> = sights.keys().copied().collect();
+            all.extend(chunk.iter().filter(|user| !sights.contains_key(user)));
+            set(&mut details, &chunk, State::Failed, Some(&failure));
+            return self.note_bulk_as(&operation, details, &all, REFUSED).await.map(Some);
+        }
         if chunk.is_empty() {
             let all: Vec<_> = sights.keys().copied().collect();
             return self.note_bulk(&operation, details, &all).await.map(Some);
@@ -234,6 +235,20 @@ impl Lifecycle {
     ) -> Result<Operation, Failure> {
         set(&mut details, users, State::Failed, Some(failure));
         self.note_bulk(operation, details, users).await
+    }
+
+    /// The same for those to whom nothing was sent yet; of the others it stays unknown.
+    async fn fail_unsent(
+        &self,
+        operation: &Operation,
+        mut details: Details,
+        users: &[UserId],
+        failure: &Failure,
+    ) -> Result<Operation, Failure> {
+        let sends = self.store.bulk_sends(&operation.id).await?;
+        let (again, first): (Vec<_>, Vec<_>) = users.iter().partition(|user| sends.contains_key(user));
+        set(&mut details, &again, State::Unknown, None);
+        self.fail_bulk(operation, details, &first, failure).await
     }
 
     /// Records users who need nothing more, without a change of the operation's state.

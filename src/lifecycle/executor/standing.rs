@@ -33,6 +33,10 @@ impl Lifecycle {
         }
         let policy = &self.settings.policy;
         check_people(policy, operation, details, &approvals)?;
+        let withdrawn = |a: &Approval| self.settings.authority.revoked.contains(&a.by);
+        if approvals.iter().any(withdrawn) {
+            return Err(revoked());
+        }
         let standing = standing(&self.store, approvals.clone()).await?;
         if standing.len() == approvals.len() { Ok(()) } else { Err(revoked()) }
     }
@@ -43,6 +47,7 @@ impl Lifecycle {
         let touch = |user: &User| policy.check_user(actor, user, None, self.zia.own_login());
         match (&details.user, &details.replacement) {
             (Some(Subject::Draft(draft)), _) => {
+                policy.check_address(&draft.email, self.zia.own_login())?;
                 policy.check_place(actor, &Place::of_new(draft.department.as_ref(), &draft.groups))
             }
             (Some(Subject::User(user)), Some(to)) => {
@@ -65,7 +70,7 @@ fn check_people(
     details: &Details,
     approvals: &[Approval],
 ) -> Result<(), Failure> {
-    let tier = policy.tier(operation.action, operation.actor.channel, details.least);
+    let tier = policy.proof_of(operation, details);
     let out_of_band: Vec<_> = approvals.iter().filter(|a| a.channel != "client").collect();
     let asker = |a: &&Approval| policy.is_same_person(&a.by, &operation.actor.caller);
     let twice = matches!(out_of_band.as_slice(), [a, b] if policy.is_same_person(&a.by, &b.by));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Policy;
+use super::{Policy, folded};
 
 impl Policy {
     /// Whether two names, of callers or approvers, are one person's.
@@ -10,7 +10,6 @@ impl Policy {
     /// Equal names are, case aside, and names that `[approval] same_person` links, by however many
     /// steps.
     pub(crate) fn is_same_person(&self, one: &str, other: &str) -> bool {
-        let folded = |name: &str| name.trim().to_lowercase();
         let (wanted, mut known) = (folded(other), BTreeSet::from([folded(one)]));
         loop {
             let before = known.len();

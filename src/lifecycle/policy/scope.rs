@@ -1,6 +1,6 @@
 //! What the operator's rules let a caller touch, and where a write may put a user.
 
-use super::{Policy, is_one_of, protected};
+use super::{Policy, folded, is_one_of, protected};
 use crate::{
     lifecycle::failure::{Code, Failure},
     model::{Action, Actor, Named, User, shown},
@@ -142,8 +142,8 @@ impl Policy {
 
     /// The rule of a caller: their own, or the one for everyone else.
     fn rule_of(&self, actor: &Actor) -> Option<&CallerRule> {
-        let caller = actor.caller.to_lowercase();
-        let own = self.callers.iter().find(|r| r.caller.to_lowercase() == caller);
+        let caller = folded(&actor.caller);
+        let own = self.callers.iter().find(|r| folded(&r.caller) == caller);
         own.or_else(|| self.callers.iter().find(|r| r.caller == ANYONE))
     }
 }

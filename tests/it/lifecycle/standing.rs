@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use zia_mcp::{
     lifecycle::{
-        CallerRule, Code, Decided, Decision, DeprovisionUsers, INTERACTIVE, Lifecycle, Outcome, Policy,
-        Report, Settings, Tier,
+        Authority, CallerRule, Code, Decided, Decision, DeprovisionUsers, INTERACTIVE, Lifecycle, Outcome,
+        Policy, Report, RestoreUser, Settings, Tier,
     },
-    model::{Actor, OperationId},
+    model::{Actor, OperationId, Rights, Scope, Source, State},
 };
 
 use super::{ask, leaver, newcomer, plain, plain_at, query};
@@ -130,10 +130,7 @@ async fn t22_linked_names_are_one_person_for_asking_and_for_both_approvals() {
 #[tokio::test]
 async fn t22_a_process_with_weaker_rules_cannot_approve_for_a_server_with_stronger_ones() {
     let link = vec![vec!["jane".to_owned(), "bot".to_owned()]];
-    for (policy, by) in [
-        (Policy { deprovision: Tier::TwoPeople, ..Policy::default() }, "Olga"),
-        (Policy { same_person: link, ..Policy::default() }, "Jane"),
-    ] {
+    for (policy, by) in [(Policy { same_person: link, ..Policy::default() }, "Jane")] {
         let bench = under(policy).await;
         bench.enrolled(&["Olga", "Jane"]).await;
         let (id, _) = waiting(&bench, remote("bot")).await;
@@ -216,4 +213,88 @@ async fn t36_of_two_users_who_look_alike_none_is_chosen_and_the_approver_is_warn
     let shown = begun.question.unwrap().message;
     assert!(shown.contains("Flag: the address") && shown.contains("Flag: the name"), "{shown}");
     assert_eq!(bench.writes(), 0);
+}
+
+#[tokio::test]
+async fn t22_what_was_asked_for_under_stricter_rules_is_decided_under_no_weaker_ones() {
+    let bench = under(Policy { deprovision: Tier::TwoPeople, ..Policy::default() }).await;
+    bench.enrolled(&["Olga", "Max"]).await;
+    let (id, _) = waiting(&bench, remote("bot")).await;
+    let lax = Policy::default();
+    assert_eq!(approved_elsewhere(&bench, &id, "Olga", &lax).await, Decided::OneOfTwo);
+    let beside = bench.beside(Plan::default()).await;
+    beside.lifecycle.recover().await.unwrap();
+    assert_eq!(bench.writes(), 0);
+    assert_eq!(approved_elsewhere(&bench, &id, "Max", &lax).await, Decided::Approved);
+    assert_eq!(carried_out(&beside.lifecycle, &id).await.outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn t22_a_threshold_that_was_lowered_since_counts_at_the_decision() {
+    let bench = Bench::new().await;
+    bench.enrolled(&["Olga"]).await;
+    let users = (0..3).map(|at| plain_at(&bench, at).email).collect();
+    let request = DeprovisionUsers { users, reason: None };
+    let id = bench.lifecycle.deprovision_users(local(), request).await.unwrap().operation;
+    let lowered = Policy { two_person_threshold: Some(2), ..Policy::default() };
+    assert_eq!(approved_elsewhere(&bench, &id, "Olga", &lowered).await, Decided::OneOfTwo);
+}
+
+fn by_a_named_token() -> Actor {
+    let scopes = [Scope::UsersDelete].into_iter().collect();
+    let rights = Rights { scopes, source: Source::Named, workload: true };
+    Actor { rights, ..remote("chatops") }
+}
+
+#[tokio::test]
+async fn t37_a_server_that_knows_no_such_callers_leaves_their_operations_to_one_that_does() {
+    let bench = Bench::new().await;
+    bench.enrolled(&["Olga"]).await;
+    let (id, _) = waiting(&bench, by_a_named_token()).await;
+    approved_elsewhere(&bench, &id, "Olga", &Policy::default()).await;
+    assert!(!bench.lifecycle.has_unclaimed().await.unwrap());
+    bench.lifecycle.recover().await.unwrap();
+    assert_eq!(bench.store.operation(&id).await.unwrap().unwrap().state, State::Approved);
+
+    let tokens = [("chatops".to_owned(), by_a_named_token().rights.scopes)].into();
+    let authority = Authority { tokens, ..Authority::default() };
+    let settings = Settings { authority, ..Plan::default().settings };
+    let knowing = bench.beside(Plan { settings, ..Plan::default() }).await;
+    assert!(knowing.lifecycle.has_unclaimed().await.unwrap());
+    assert_eq!(carried_out(&knowing.lifecycle, &id).await.outcome, Outcome::Done);
+}
+
+#[tokio::test]
+async fn t37_what_no_server_knows_the_caller_of_is_ended_by_any_when_its_time_is_over() {
+    let bench = Bench::new().await;
+    bench.enrolled(&["Olga"]).await;
+    let (id, _) = waiting(&bench, by_a_named_token()).await;
+    approved_elsewhere(&bench, &id, "Olga", &Policy::default()).await;
+    bench.pass(Duration::from_secs(20 * 60));
+    let report = carried_out(&bench.lifecycle, &id).await;
+    assert_eq!((report.outcome, bench.writes()), (Outcome::Expired, 0), "{report:?}");
+}
+
+#[tokio::test]
+async fn b8_a_protected_address_is_neither_made_nor_restored() {
+    let bench = Bench::new().await;
+    let (_, email) = plain(&bench);
+    super::deleted(&bench, &email).await;
+    let writes = bench.writes();
+    let policy = Policy { protected: vec![email.clone(), "breakglass*".into()], ..Policy::default() };
+    let strict = bench
+        .beside(Plan { settings: Settings { policy, ..Plan::default().settings }, ..Plan::default() })
+        .await;
+    let restore = RestoreUser { capture: email };
+    let refused = [
+        strict.lifecycle.restore(local(), restore).await.map(|_| ()).unwrap_err(),
+        strict
+            .lifecycle
+            .provision(local(), newcomer("breakglass-2@example.com"))
+            .await
+            .map(|_| ())
+            .unwrap_err(),
+    ];
+    assert!(refused.iter().all(|f| f.code == Code::Protected), "{refused:?}");
+    assert_eq!(bench.writes(), writes);
 }
