@@ -16,7 +16,7 @@ from terminal import Approver, Screen
 
 PLACE = ROOT / ".readme"
 WIDTH = 880
-USERS = ("alex.kim@example.com", "robin.oneil@example.com", "zoe.nunez@example.com")
+USERS = ("alex.kim@example.com", "farid.petrov@example.com", "zoe.nunez@example.com")
 TERMINAL = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; background: #12161d; color: #e6eaf0; font: 14px/1.5 "DejaVu Sans Mono", monospace }
 pre { margin: 0; padding: 20px; white-space: pre-wrap; overflow-wrap: anywhere; font: inherit }
@@ -34,7 +34,7 @@ def save(pages, name, width=WIDTH):
 
 def at_the_terminal(world, olga, operation):
     """What `zia-mcp approve` shows, with what the person types."""
-    screen, code = Screen(world, "approve", operation), olga.code()
+    screen, code = Screen(world, "approve", operation, columns=96), olga.code()
     shown = ""
     for asks, answer in (("Type the number:", str(len(USERS))), ("One-time code", code)):
         shown += screen.until(asks) + asks

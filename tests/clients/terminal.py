@@ -11,8 +11,8 @@ from support import BINARY
 class Screen:
     """A command at a terminal of its own."""
 
-    def __init__(self, world, *arguments):
-        self.child = pexpect.spawn(BINARY, list(arguments), env=world.env, encoding="utf-8", timeout=20, dimensions=(60, 200))
+    def __init__(self, world, *arguments, columns=200):
+        self.child = pexpect.spawn(BINARY, list(arguments), env=world.env, encoding="utf-8", timeout=20, dimensions=(60, columns))
 
     def until(self, text):
         """What is shown up to this text."""
