@@ -34,7 +34,7 @@ def save(pages, name, width=WIDTH):
 
 def at_the_terminal(world, olga, operation):
     """What `zia-mcp approve` shows, with what the person types."""
-    screen, code = Screen(world, "approve", operation, columns=96), olga.code()
+    screen, code = Screen(world, "approve", operation, columns=110), olga.code()
     shown = ""
     for asks, answer in (("Type the number:", str(len(USERS))), ("One-time code", code)):
         shown += screen.until(asks) + asks
@@ -57,7 +57,7 @@ async def take(world, pages):
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").strip()
         page = world.place / "terminal.html"
         page.write_text(f"{TERMINAL}<b>$ zia-mcp approve {several['operation_id']}</b>\n{html.escape(text)}</pre>")
-        save(pages.open(page.as_uri()), "approve-terminal")
+        save(pages.open(page.as_uri()), "approve-terminal", 960)
         one = await ask(world, server, user="grace.manygroups@example.com", reason="left the company, ticket 4711")
         pages.open(one["how_to_approve"]["page"]).type(approver=olga.name, code=olga.code()).press("Show the operation")
         save(pages, "approve-page")
