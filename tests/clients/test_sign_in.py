@@ -289,12 +289,22 @@ async def test_new_keys_and_outages_of_the_provider_are_survived(world, provider
         assert Visitor(provider).decides(server, "bob", operation, "reject").title == "Rejected"
 
 
-async def test_failed_returns_are_counted_by_address(world, provider, configured):
-    with world.http() as server:
-        stranger = Visitor(provider)
-        answers = [stranger.web.get(f"{server.url}/console/signed-in?code=x&state=y").status_code for _ in range(11)]
-        assert answers == [403] * 10 + [429]
+async def test_failed_returns_are_counted_by_address_and_strays_are_not(world, provider, configured):
+    def back(query, cookie=None):
+        headers = {"X-Forwarded-For": "203.0.113.7"} | ({"Cookie": cookie} if cookie else {})
+        return httpx2.get(f"{server.url}/console/signed-in?{query}", headers=headers, timeout=20)
+
+    def returns():
+        out = httpx2.get(f"{server.url}/console/sign-in", timeout=20)
+        state = parse_qs(urlsplit(out.headers["location"]).query)["state"][0]
+        return back(f"code=x&state={state}", out.headers["set-cookie"].split(";")[0]).status_code
+
+    with world.http("--behind-proxy") as server:
+        # A foreign page can have a browser ask for as many of these as it likes.
+        assert [back("code=x&state=y").status_code for _ in range(12)] == [403] * 12
         assert provider.fetched("/token") == 0, "nothing was asked for a stranger"
+        assert [returns() for _ in range(11)] == [403] * 10 + [429]
+        assert provider.fetched("/token") == 10
 
 
 @pytest.mark.parametrize(

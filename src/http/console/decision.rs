@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    OVER, Peer, Room, Sent, Shared, WRONG, failed, locked,
+    OVER, Peer, Room, Sent, Shared, WRONG, failed, is_blank, locked,
     page::{self, Deciding, Greeting},
     read,
     sign_in::ELSEWHERE,
@@ -46,15 +46,20 @@ pub(super) async fn take(
         return Err(asker.again("Nothing was decided: the one-time code is missing.").await);
     }
     let name = asker.name().map_err(|why| room.who(id, StatusCode::FORBIDDEN, Some(why)))?;
-    let from = room.attempt(peer, &headers)?;
+    if is_blank(&name, &sent.code) {
+        return Err(asker.again(WRONG).await);
+    }
+    let attempt = room.attempt(peer, &headers)?;
     // First the code: whether there is such an operation is nobody else's business.
     let proof = room.console.records.prove(id, &name, &sent.code).await.map_err(failed)?;
     let person = match proof {
         Proof::Right(name) => Person::enrolled(name),
-        Proof::Wrong => return Err(asker.again(WRONG).await),
+        Proof::Wrong => {
+            attempt.was_wrong();
+            return Err(asker.again(WRONG).await);
+        }
         Proof::Locked(until) => return Err(asker.again(&locked(until)).await),
     };
-    room.attempts.was_right(from);
     if sent.decision.is_empty() {
         asker.with_pass(&person, StatusCode::OK, None).await
     } else {

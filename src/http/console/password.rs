@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
-use super::{OVER, Peer, Room, Shared, WRONG, failed, locked, page, read, sign_in::ELSEWHERE};
+use super::{OVER, Peer, Room, Shared, WRONG, failed, is_blank, locked, page, read, sign_in::ELSEWHERE};
 use crate::{
     lifecycle::{FirstPassword, Person, Proof},
     model::{OperationId, shown},
@@ -60,14 +60,17 @@ impl Room {
         headers: &HeaderMap,
         sent: &Sent,
     ) -> Result<String, Response> {
-        let from = self.attempt(peer, headers)?;
+        if is_blank(&sent.approver, &sent.code) {
+            return Err(self.password_refused(id, WRONG));
+        }
+        let attempt = self.attempt(peer, headers)?;
         let proof = self.console.records.prove(id, &sent.approver, &sent.code).await.map_err(failed)?;
         match proof {
-            Proof::Right(name) => {
-                self.attempts.was_right(from);
-                Ok(name)
+            Proof::Right(name) => Ok(name),
+            Proof::Wrong => {
+                attempt.was_wrong();
+                Err(self.password_refused(id, WRONG))
             }
-            Proof::Wrong => Err(self.password_refused(id, WRONG)),
             Proof::Locked(until) => Err(self.password_refused(id, &locked(until))),
         }
     }
