@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{OVER, Peer, Room, Shared, WRONG, failed, is_blank, locked, page, read, sign_in::ELSEWHERE};
 use crate::{
-    lifecycle::{FirstPassword, Person, Proof},
+    lifecycle::{FirstPassword, Proof, Proven},
     model::{OperationId, shown},
 };
 
@@ -80,7 +80,7 @@ impl Room {
             return Err(self.password_refused(id, ELSEWHERE));
         }
         let taken = self.console.records.take_pass(&sent.pass, id).await;
-        let person = taken.map_err(|_| self.password_refused(id, OVER))?;
+        let person = taken.map_err(|_| self.password_refused(id, OVER))?.person;
         // A pass of the other way in is from before the settings changed.
         person.subject.is_some().then_some(person.name).ok_or_else(|| self.password_refused(id, OVER))
     }
@@ -104,13 +104,13 @@ impl Room {
     }
 
     /// The question to somebody who just signed in at the provider for an operation with a password.
-    pub(super) fn password_by_pass(&self, person: &Person, id: &OperationId) -> Markup {
-        let pass = self.console.records.pass(person, id);
+    pub(super) fn password_by_pass(&self, proven: &Proven, id: &OperationId) -> Markup {
+        let pass = self.console.records.pass(proven, id);
         let proof = html! {
             form method="post" action={ "/console/password/" (id) } {
                 input type="hidden" name="pass" value=(pass);
                 button { "Show the password, once" }
-                p.hint { "You are " strong { (person.name) } ". Decide within five minutes." }
+                p.hint { "You are " strong { (proven.person.name) } ". Decide within five minutes of signing in." }
             }
         };
         about(id, None, &proof)

@@ -158,12 +158,13 @@ impl Room {
             response.headers_mut().insert(REFRESH, HeaderValue::from_static("0; url=/console"));
             return Ok(response);
         };
+        let proven = self.console.records.proven(person.clone());
         if self.console.records.waiting(id.as_str()).await.is_ok() {
-            return self.with_pass(Some(viewer), person, id, (StatusCode::OK, None)).await;
+            return self.with_pass(Some(viewer), &proven, id, (StatusCode::OK, None)).await;
         }
         let sight = self.console.records.sight(id, &self.console.policy).await.map_err(failed)?;
         if sight.has_password {
-            return Ok(self.password_by_pass(person, id).into_response());
+            return Ok(self.password_by_pass(&proven, id).into_response());
         }
         self.shown(viewer, id, StatusCode::OK, None).await
     }
