@@ -267,6 +267,18 @@ async def test_t22_two_people_are_two_subjects_whatever_their_addresses(world, p
         assert await outcome(world, server.url, operation, wait=45) == "done"
 
 
+@pytest.mark.parametrize("verified", (False, None))
+async def test_an_address_that_the_provider_does_not_vouch_for_is_nobodys_name(world, provider, configured, verified):
+    provider.account("carl", groups=["approvers"], email="ada@corp.example", email_verified=verified, **MFA)
+    with world.http() as server:
+        operation, url = await waiting(world, server.url)
+        carl = Visitor(provider)
+        shown = carl.comes(server, "carl", operation)
+        assert shown.status == 200 and "ada@corp.example" not in shown.text
+        assert carl.post(url, pass_=shown.pass_, decision="reject").title == "Rejected"
+        assert "ejected by carl" in Shown(carl.web.get(url)).text
+
+
 async def test_several_users_need_their_number_here_too(world, provider, configured):
     with world.http() as server:
         operation, url = await waiting(world, server.url, "deprovision_users", users=USERS)
@@ -284,6 +296,11 @@ async def test_new_keys_and_outages_of_the_provider_are_survived(world, provider
         answer = ada.web.get(f"{server.url}/console/sign-in?operation={operation}")
         assert answer.status_code == 503 and "does not answer" in answer.text
         provider.down()
+        # For five seconds it is not asked again.
+        assert ada.web.get(f"{server.url}/console/sign-in").status_code == 503
+        ended = time.monotonic() + 20
+        while ada.web.get(f"{server.url}/console/sign-in").status_code == 503 and time.monotonic() < ended:
+            time.sleep(0.2)
         assert ada.comes(server, "ada", operation).status == 200
         provider.rotate(keep=False)
         assert Visitor(provider).decides(server, "bob", operation, "reject").title == "Rejected"
