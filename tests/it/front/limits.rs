@@ -182,7 +182,7 @@ async fn sessions_are_bounded_and_one_caller_leaves_the_others_theirs() {
     let last = one_more("token-0").await;
     let refused = one_more("token-0").await;
     assert_eq!((last.status, refused.status, refused.header("retry-after")), (200, 503, Some("1")));
-    assert_eq!(refused.text(), "too many sessions of this caller");
+    assert_eq!(refused.body, "too many sessions of this caller");
     let own =
         [("Authorization", "Bearer token-0"), ("Mcp-Session-Id", last.header("mcp-session-id").unwrap())];
     assert!(server.send("DELETE /mcp HTTP/1.1", &own, "").await.status < 300);
@@ -193,7 +193,7 @@ async fn sessions_are_bounded_and_one_caller_leaves_the_others_theirs() {
     }
     let refused = server.post(&[], INITIALIZE).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
-    assert_eq!(refused.text(), "too many sessions");
+    assert_eq!(refused.body, "too many sessions");
     assert_eq!(server.call("echo", json!({})).await.status, 200);
 }
 
