@@ -74,6 +74,7 @@ pub use find::{FindUser, FoundUsers, ListNames, Match, NamesFound, Source};
 pub use handoff::FirstPassword;
 pub use history::Happening;
 pub use pace::Pace;
+pub use pass::Proven;
 pub use policy::{CallerRule, Policy, Tier};
 pub use provision::ProvisionUser;
 pub use records::{CaptureShown, Records};

@@ -36,7 +36,7 @@ use crate::{
     lifecycle::{Failure, Lifecycle, Policy, Records},
     model::OperationId,
 };
-use attempts::Attempts;
+use attempts::{Attempt, Attempts};
 use page::{Overview, Way};
 use provider::Desk;
 use session::Jar;
@@ -195,6 +195,11 @@ fn locked(until: jiff::Timestamp) -> String {
     format!("Too many wrong codes: try again after {until:.0}.")
 }
 
+/// Whether a form lacks name or code: nothing is looked at, and nothing counted.
+fn is_blank(name: &str, code: &str) -> bool {
+    name.trim().is_empty() || code.trim().is_empty()
+}
+
 fn see(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, path)]).into_response()
 }
@@ -220,11 +225,14 @@ impl Room {
         (status, page::sign_in(self.way(), id, why)).into_response()
     }
 
-    /// Counts an attempt by a code, of the client's address.
-    fn attempt(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<std::net::IpAddr, Response> {
+    /// Begins an attempt of the client's address; whoever looks at the code says if it was wrong.
+    fn attempt(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Attempt, Response> {
         let from = attempts::origin(peer, headers, self.site.behind_proxy);
-        let Err(wait) = self.attempts.begin(from) else { return Ok(from) };
-        let minutes = wait.as_secs().div_ceil(60);
+        let wait = match self.attempts.begin(from) {
+            Ok(attempt) => return Ok(attempt),
+            Err(wait) => wait,
+        };
+        let minutes = wait.as_secs().div_ceil(60).max(1);
         let more = format!("Too many wrong codes came from your address. Try again in {minutes} minutes.");
         let page = page::note("Too many attempts", Some(&more));
         let retry = [(RETRY_AFTER, wait.as_secs().saturating_add(1).to_string())];

@@ -46,6 +46,9 @@ use crate::{
 /// Sessions of protocols before 2026-07-28; rmcp has no limit of its own.
 const MAX_SESSIONS: usize = 1024;
 
+/// Sessions of one caller, so that one whose client begins them without end leaves the others theirs.
+const MAX_SESSIONS_OF_ONE: usize = 128;
+
 /// How long an idle session lives. rmcp's 5 min would end those of people who think, and few clients
 /// begin a new one by themselves.
 const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
@@ -235,8 +238,8 @@ async fn post(guard: &Guard, offered: &Offered, caller: Caller, request: Request
     if let Some(tool) = tool.filter(|tool| !may_call(tool, scopes) && (offered.0)(tool)) {
         return guard.0.challenges.insufficient(needed(&tool, scopes));
     }
-    if is_initialize && guard.0.sessions.sessions.read().await.len() >= MAX_SESSIONS {
-        return busy("too many sessions");
+    if is_initialize && let Some(full) = guard.full(&caller).await {
+        return busy(full);
     }
     let response = next.run(request).await;
     if is_initialize {
@@ -246,6 +249,18 @@ async fn post(guard: &Guard, offered: &Offered, caller: Caller, request: Request
 }
 
 impl Guard {
+    /// Why there is no room for one more session of a caller.
+    async fn full(&self, caller: &Caller) -> Option<&'static str> {
+        let sessions = self.0.sessions.sessions.read().await;
+        if sessions.len() >= MAX_SESSIONS {
+            return Some("too many sessions");
+        }
+        let owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = |id: &String| sessions.contains_key(id.as_str());
+        let own = owners.iter().filter(|(id, owner)| owner.is(caller) && lives(id)).count();
+        (own >= MAX_SESSIONS_OF_ONE).then_some("too many sessions of this caller")
+    }
+
     /// Notes who began a session.
     async fn own_session(&self, caller: Caller, headers: &HeaderMap) {
         let Some(id) = headers.get(SESSION).and_then(|id| id.to_str().ok()) else { return };

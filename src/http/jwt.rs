@@ -176,6 +176,10 @@ impl Verifier {
         if self.relaxed && aud.as_str().is_some_and(|aud| client == Some(aud)) {
             return Err("for the client itself, as an ID token is");
         }
+        // Entra ID's ID tokens bear no other mark than that they name no client and grant no scope.
+        if self.relaxed && client.is_none() && !grants(claims) {
+            return Err("neither a client nor a scope, as in an ID token");
+        }
         let name = text(claims, "sub").ok_or("no subject")?;
         let usable = (1..=MAX_SUBJECT).contains(&name.chars().count()) && unwritable(name).is_none();
         if !usable || name.trim() != name {
@@ -224,11 +228,21 @@ fn scopes(claims: &Object) -> Scopes {
     all.filter_map(|word| word.parse::<Scope>().ok()).collect()
 }
 
+/// Whether a token says what a person lets its client do.
+fn grants(claims: &Object) -> bool {
+    ["scope", "scp"].iter().any(|name| claims.contains_key(*name))
+}
+
 /// Whether a token names a program: it stands for its own client, in the ways that providers say so.
 fn is_workload(claims: &Object, subject: &str, client: Option<&str>) -> bool {
-    let service_account = client.map(|client| format!("service-account-{client}"));
+    // Keycloak writes names in lower case, whatever the client's.
+    let service_account = client.map(|client| format!("service-account-{client}").to_lowercase());
+    let user = text(claims, "preferred_username").map(str::to_lowercase);
+    // Entra ID's optional `idtyp` aside, this is how it tells applications: roles, and nobody to delegate.
+    let application = text(claims, "oid") == Some(subject) && claims.contains_key("roles") && !grants(claims);
     client == Some(subject)
         || text(claims, "idtyp") == Some("app")
         || text(claims, "gty") == Some("client-credentials")
-        || service_account.is_some_and(|name| text(claims, "preferred_username") == Some(&name))
+        || application
+        || (service_account.is_some() && service_account == user)
 }

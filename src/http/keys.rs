@@ -54,7 +54,7 @@ pub(super) struct Keys {
     /// Plain, since no await happens under it.
     state: Mutex<State>,
     /// One reading at a time; those who wait for it look again before they read themselves.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl Keys {
             fetcher,
             pause: options.refresh,
             state: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
         })
     }
 
@@ -119,10 +119,16 @@ impl Keys {
             self.read_again_if_old();
             return Ok(key);
         }
-        let _turn = self.turn.lock().await;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         match self.kept(kid, alg) {
             Err(_) if self.may_ask() => {
-                self.read().await;
+                let this = Arc::clone(self);
+                // A client that leaves must not cut the reading short, which counts whatever comes of it.
+                let reading = tokio::spawn(async move {
+                    let _turn = turn;
+                    this.read().await;
+                });
+                reading.await.map_err(|_| Miss::Unavailable)?;
                 self.kept(kid, alg)
             }
             kept => kept,
@@ -281,4 +287,41 @@ fn bits(text: &str) -> usize {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let first = bytes.get(zeros).map_or(0, |byte| byte.leading_zeros() as usize);
     (8 * (bytes.len() - zeros)).saturating_sub(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    const SET: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","alg":"EdDSA",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    #[tokio::test]
+    async fn t13_a_client_that_leaves_does_not_cut_the_reading_short() {
+        let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", provider.local_addr().unwrap());
+        let issuer = Issuer { jwks_url: Some(format!("{url}/jwks")), ..Issuer::new(url) };
+        let keys = Arc::new(Keys::new(&issuer).unwrap());
+
+        let own = Arc::clone(&keys);
+        let client = tokio::spawn(async move { own.find("one", Algorithm::EdDSA).await.map(drop) });
+        let (mut asked, _) = provider.accept().await.unwrap();
+        client.abort();
+        assert!(client.await.unwrap_err().is_cancelled());
+
+        assert_ne!(asked.read(&mut [0; 4096]).await.unwrap(), 0);
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{SET}",
+            SET.len()
+        );
+        asked.write_all(answer.as_bytes()).await.unwrap();
+        // Waits for the reading's turn to end, and finds what it brought.
+        assert!(keys.find("one", Algorithm::EdDSA).await.is_ok());
+        assert!(keys.state().asked_at.is_none(), "read once, and not in vain");
+    }
 }

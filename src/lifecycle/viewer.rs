@@ -129,7 +129,7 @@ impl Records {
         if !lasts || self.store.is_burnt(&session.id).await? {
             return Ok(None);
         }
-        if !self.may_view(&session.by, Some(session.since)).await? {
+        if !self.may_view(&session.by, session.since).await? {
             return Ok(None);
         }
         let renewed = now.duration_since(session.seen) >= RENEW_AFTER;
@@ -164,20 +164,19 @@ impl Records {
         Ok(())
     }
 
-    /// Whether somebody who proved themself may still approve: not after `approver remove`, and not
-    /// by a session that is older than their enrolment.
-    pub(super) async fn may_view(&self, person: &Person, since: Option<Timestamp>) -> Result<bool, Failure> {
+    /// Whether somebody who proved themself then may still approve: not after `approver remove`, and not
+    /// by a proof that is older than their enrolment.
+    pub(super) async fn may_view(&self, person: &Person, since: Timestamp) -> Result<bool, Failure> {
         if person.subject.is_some() {
             return Ok(true);
         }
         let approvers = self.store.approvers().await?;
-        let fits = |at: Timestamp| since.is_none_or(|since| at <= since);
-        Ok(approvers.iter().any(|a| a.name == person.name && fits(a.enrolled_at)))
+        Ok(approvers.iter().any(|a| a.name == person.name && a.enrolled_at <= since))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -189,14 +188,14 @@ mod tests {
         store::{Settings, Store},
     };
 
-    struct Bench {
-        records: Records,
+    pub(in crate::lifecycle) struct Bench {
+        pub(in crate::lifecycle) records: Records,
         minutes: Arc<AtomicI64>,
         _place: tempfile::TempDir,
     }
 
     impl Bench {
-        async fn new() -> Self {
+        pub(in crate::lifecycle) async fn new() -> Self {
             let place = tempfile::tempdir().unwrap();
             let state_dir = place.path().join("state");
             let minutes = Arc::new(AtomicI64::new(0));
@@ -209,7 +208,7 @@ mod tests {
             Self { records: Records::new(store, clock), minutes, _place: place }
         }
 
-        fn later(&self, minutes: i64) {
+        pub(in crate::lifecycle) fn later(&self, minutes: i64) {
             self.minutes.fetch_add(minutes, Ordering::SeqCst);
         }
 
@@ -281,7 +280,7 @@ mod tests {
             assert!(!bench.records.is_own_form(&one_viewer, wrong), "{wrong}");
         }
         let operation = crate::model::OperationId::random();
-        let pass = bench.records.pass(&Person::enrolled("Olga"), &operation);
+        let pass = bench.records.pass(&bench.records.proven(Person::enrolled("Olga")), &operation);
         for wrong in [pass.as_str(), &token, "", &one[1..], &format!("{one}A"), &"A".repeat(4_000)] {
             assert!(bench.sees(wrong).await.is_none(), "{wrong}");
         }

@@ -59,8 +59,8 @@ fn message(operation: &Operation) -> String {
     };
     let cli = super::operation::how_to_approve(operation).cli;
     format!(
-        "An enrolled approver has to decide whether to {what}. The page shows what exactly, once they have typed their \
-         one-time code. Opening it approves nothing.\nOperation {}; instead of the page an approver can run: {cli}",
+        "An enrolled approver has to decide whether to {what}. The page shows what exactly, once they have \
+         proved who they are. Opening it approves nothing.\nOperation {}; instead of the page an approver can run: {cli}",
         operation.id
     )
 }

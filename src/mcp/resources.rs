@@ -89,6 +89,22 @@ fn unreadable(uri: &str, failure: Failure) -> Result<Value, ErrorData> {
     }
 }
 
+/// Whether a caller may hear of a resource: of another's operation as little as of none.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn may_follow(lifecycle: &Lifecycle, actor: &Actor, uri: &str) -> Result<bool, ErrorData> {
+    let Some(id) = uri.strip_prefix(OPERATIONS) else { return Ok(true) };
+    let Ok(id) = id.parse::<OperationId>() else { return Ok(false) };
+    match lifecycle.visible(actor, &id).await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.code == Code::NotFound => Ok(false),
+        Err(failure) => {
+            Err(ErrorData::internal_error(format!("{}; {}", failure.message, failure.next), None))
+        }
+    }
+}
+
 fn missing(uri: &str) -> ErrorData {
     ErrorData::resource_not_found("no such resource", Some(json!({ "uri": uri })))
 }

@@ -24,7 +24,7 @@ use super::{
     prompts::Prompts,
     reply::{Refusal, internal, refused},
     resources, scopes,
-    subscriptions::Subscriptions,
+    subscriptions::{self, Subscriptions},
     tools,
 };
 use crate::{
@@ -291,7 +291,11 @@ impl ServerHandler for Server {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.subscriptions.add(request.uri, context.peer, self.lifecycle().changes());
+        // Before the look: what changes meanwhile is not missed.
+        let changes = self.lifecycle().changes();
+        if resources::may_follow(self.lifecycle(), &self.actor(&context), &request.uri).await? {
+            self.subscriptions.add(request.uri, context.peer, changes);
+        }
         Ok(())
     }
 
@@ -309,7 +313,15 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        super::subscriptions::listen(context, self.lifecycle().changes(), &self.shared.draining).await;
+        let changes = self.lifecycle().changes();
+        let actor = self.actor(context.request_context());
+        let mut followed = Vec::new();
+        for uri in context.accepted().resource_subscriptions.iter().flatten().take(subscriptions::MOST) {
+            if resources::may_follow(self.lifecycle(), &actor, uri).await? {
+                followed.push(uri.clone());
+            }
+        }
+        subscriptions::listen(context, &followed, changes, &self.shared.draining).await;
         Ok(())
     }
 }

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::resources::{STATUS, operation_uri};
 use crate::model::OperationId;
 
-/// The most resources that one session may follow.
-const MOST: usize = 64;
+/// The most resources that one session, or one listener, may follow.
+pub(super) const MOST: usize = 64;
 
 /// What one session of a client before 2026-07-28 follows; ends with the session.
 #[derive(Debug, Default)]
@@ -66,6 +66,7 @@ impl Subscriptions {
 /// Follows resources for a 2026-07-28 client until it leaves or the server drains.
 pub(super) async fn listen(
     context: SubscriptionContext,
+    followed: &[String],
     mut changes: Receiver<OperationId>,
     draining: &CancellationToken,
 ) {
@@ -75,7 +76,7 @@ pub(super) async fn listen(
             () = draining.cancelled() => return,
             ids = next(&mut changes) => {
                 let Some(ids) = ids else { return };
-                for uri in context.accepted().resource_subscriptions.iter().flatten() {
+                for uri in followed {
                     if concerns(uri, &ids) && context.sink().notify_resource_updated(uri.clone()).await.is_err() {
                         return;
                     }

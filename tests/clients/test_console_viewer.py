@@ -183,22 +183,36 @@ async def test_recent_operations_come_in_pages(world, browse):
 
 async def test_an_address_with_ten_wrong_codes_waits_and_locks_nobody_any_more(world, browse):
     olga, max_, zoe = (Approver(world, name) for name in ("Olga", "Max", "Zoe"))
-    with world.http() as server:
+    here = {"X-Forwarded-For": "203.0.113.7"}
+    with world.http("--behind-proxy") as server:
         operation, url = await waiting(world, server.url)
         browser = browse(server.url)
+        for n in range(12):
+            blank = {"approver": "Zoe", "code": ""} if n % 2 else {"approver": ""}
+            assert (page(url, here, **blank) if n % 3 else browser.page("/sign-in", here, **blank)).status == 403, n
         for approver in (olga, max_):
             for n in range(5):
                 wrong = {"approver": approver.name, "code": approver.wrong()}
-                shown = page(url, **wrong) if n % 2 else browser.page("/sign-in", **wrong)
+                shown = page(url, here, **wrong) if n % 2 else browser.page("/sign-in", here, **wrong)
                 assert shown.status == 403, shown.text
-        for n in range(6):
-            # What a client writes into a header counts for nothing.
-            shown = page(url, {"X-Forwarded-For": f"203.0.113.{n}"}, approver="Zoe", code=zoe.wrong())
+        for _ in range(6):
+            shown = page(url, here, approver="Zoe", code=zoe.wrong())
             assert shown.status == 429 and 0 < int(shown.headers["retry-after"]) <= 901
-        assert browser.page("/sign-in", approver="Zoe", code=zoe.code()).status == 429
+        assert browser.page("/sign-in", here, approver="Zoe", code=zoe.code()).status == 429
         assert "Zoe" not in [line.split()[0] for line in world.run("approver", "list").stdout.splitlines() if "locked" in line]
         assert zoe.decides("reject", operation, name="Zoe")[0] == 0, "the terminal still takes codes"
     assert OTHER not in world.run("audit", "export").stdout
+
+
+async def test_clients_of_this_machine_share_an_address_and_no_limit(world, browse):
+    olga, zoe = Approver(world, "Olga"), Approver(world, "Zoe")
+    with world.http() as server:
+        browser = browse(server.url)
+        for n in range(12):
+            # What a client writes into a header counts for nothing.
+            shown = browser.page("/sign-in", {"X-Forwarded-For": "203.0.113.7"}, approver="Olga", code=olga.wrong())
+            assert shown.status == 403 and ("Too many wrong codes" in shown.alert) == (n >= 5), n
+        assert browser.page("/sign-in", approver="Zoe", code=zoe.code()).status == 303
 
 
 async def test_behind_a_proxy_the_last_hop_is_the_address(world, browse):

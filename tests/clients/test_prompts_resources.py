@@ -8,6 +8,9 @@ from lifecycle_steps import PERSON
 from mcp.shared.exceptions import MCPError
 from people import accepts, cancels
 from support import GENERATIONS, LEGACY, MODERN
+from terminal import Approver
+from test_console import page
+from test_tokens import entry
 
 PROMPTS = {"onboard_user", "offboard_user", "restore_user", "review_pending_changes"}
 
@@ -115,3 +118,37 @@ async def test_a_2026_listener_is_told_when_an_operation_moves(world, transport)
         await session.call("deprovision_user", user=PERSON)
         event = await asyncio.wait_for(anext(subscription), 10)
         assert "zia://status" in str(event), event
+
+
+async def test_t15_nobody_hears_of_another_callers_operation(world):
+    world.configure(entry("bot", "zia.users.read"))
+    olga = Approver(world, "Olga")
+    changed = asyncio.Queue()
+
+    async def hear(message):
+        if isinstance(message, types.ResourceUpdatedNotification):
+            changed.put_nowait(str(message.params.uri))
+
+    with world.http() as server:
+        async with (
+            world.http_session(server.url, "auto") as session,
+            world.http_session(server.url, LEGACY, token="token-of-bot", message_handler=hear) as old,
+            world.http_session(server.url, MODERN, token="token-of-bot") as new,
+        ):
+            waiting = await session.call("deprovision_user", user=PERSON)
+            uri = f"zia://operations/{waiting['operation_id']}"
+            await old.client.session.subscribe_resource(uri)
+            await old.client.session.subscribe_resource("zia://status")
+            # For each change a listener hears of its resources one after the other.
+            async with (
+                new.client.listen(resource_subscriptions=[uri, "zia://status"]) as foreign,
+                session.client.listen(resource_subscriptions=[uri, "zia://status"]) as own,
+            ):
+                decided = page(waiting["how_to_approve"]["page"], approver="Olga", code=olga.code(), decision="approve")
+                assert decided.title == "Approved"
+                for subscription, told in ((own, uri), (own, "zia://status"), (foreign, "zia://status")):
+                    assert told in str(await asyncio.wait_for(anext(subscription), 10))
+            assert await asyncio.wait_for(changed.get(), 10) == "zia://status"
+            assert await old.is_usable()
+            while not changed.empty():
+                assert changed.get_nowait() == "zia://status"

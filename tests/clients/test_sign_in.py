@@ -267,6 +267,20 @@ async def test_t22_two_people_are_two_subjects_whatever_their_addresses(world, p
         assert await outcome(world, server.url, operation, wait=45) == "done"
 
 
+@pytest.mark.parametrize("verified", (False, None))
+async def test_an_address_that_the_provider_does_not_vouch_for_is_nobodys_name(world, provider, configured, verified):
+    provider.account("carl", groups=["approvers"], email="ada@corp.example", email_verified=verified, **MFA)
+    with world.http() as server:
+        operation, url = await waiting(world, server.url)
+        carl = Visitor(provider)
+        shown = carl.comes(server, "carl", operation)
+        assert shown.status == 200 and "ada@corp.example" not in shown.text
+        assert carl.post(url, pass_=shown.pass_, decision="approve").title == "Approved"
+        assert await outcome(world, server.url, operation, wait=45) == "done"
+        told = Shown(carl.web.get(url)).text
+        assert "Approved by carl" in told and "ada@corp.example" not in told
+
+
 async def test_several_users_need_their_number_here_too(world, provider, configured):
     with world.http() as server:
         operation, url = await waiting(world, server.url, "deprovision_users", users=USERS)
@@ -284,17 +298,32 @@ async def test_new_keys_and_outages_of_the_provider_are_survived(world, provider
         answer = ada.web.get(f"{server.url}/console/sign-in?operation={operation}")
         assert answer.status_code == 503 and "does not answer" in answer.text
         provider.down()
+        # For five seconds it is not asked again.
+        assert ada.web.get(f"{server.url}/console/sign-in").status_code == 503
+        ended = time.monotonic() + 20
+        while ada.web.get(f"{server.url}/console/sign-in").status_code == 503 and time.monotonic() < ended:
+            time.sleep(0.2)
         assert ada.comes(server, "ada", operation).status == 200
         provider.rotate(keep=False)
         assert Visitor(provider).decides(server, "bob", operation, "reject").title == "Rejected"
 
 
-async def test_failed_returns_are_counted_by_address(world, provider, configured):
-    with world.http() as server:
-        stranger = Visitor(provider)
-        answers = [stranger.web.get(f"{server.url}/console/signed-in?code=x&state=y").status_code for _ in range(11)]
-        assert answers == [403] * 10 + [429]
+async def test_failed_returns_are_counted_by_address_and_strays_are_not(world, provider, configured):
+    def back(query, cookie=None):
+        headers = {"X-Forwarded-For": "203.0.113.7"} | ({"Cookie": cookie} if cookie else {})
+        return httpx2.get(f"{server.url}/console/signed-in?{query}", headers=headers, timeout=20)
+
+    def returns():
+        out = httpx2.get(f"{server.url}/console/sign-in", timeout=20)
+        state = parse_qs(urlsplit(out.headers["location"]).query)["state"][0]
+        return back(f"code=x&state={state}", out.headers["set-cookie"].split(";")[0]).status_code
+
+    with world.http("--behind-proxy") as server:
+        # A foreign page can have a browser ask for as many of these as it likes.
+        assert [back("code=x&state=y").status_code for _ in range(12)] == [403] * 12
         assert provider.fetched("/token") == 0, "nothing was asked for a stranger"
+        assert [returns() for _ in range(11)] == [403] * 10 + [429]
+        assert provider.fetched("/token") == 10
 
 
 @pytest.mark.parametrize(

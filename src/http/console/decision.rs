@@ -8,13 +8,13 @@ use axum::{
 };
 
 use super::{
-    OVER, Peer, Room, Sent, Shared, WRONG, failed, locked,
+    OVER, Peer, Room, Sent, Shared, WRONG, failed, is_blank, locked,
     page::{self, Deciding, Greeting},
     read,
     sign_in::ELSEWHERE,
 };
 use crate::{
-    lifecycle::{Decision, Person, Proof, Viewer},
+    lifecycle::{Decision, Person, Proof, Proven, Viewer},
     model::OperationId,
 };
 
@@ -46,19 +46,24 @@ pub(super) async fn take(
         return Err(asker.again("Nothing was decided: the one-time code is missing.").await);
     }
     let name = asker.name().map_err(|why| room.who(id, StatusCode::FORBIDDEN, Some(why)))?;
-    let from = room.attempt(peer, &headers)?;
+    if is_blank(&name, &sent.code) {
+        return Err(asker.again(WRONG).await);
+    }
+    let attempt = room.attempt(peer, &headers)?;
     // First the code: whether there is such an operation is nobody else's business.
     let proof = room.console.records.prove(id, &name, &sent.code).await.map_err(failed)?;
-    let person = match proof {
-        Proof::Right(name) => Person::enrolled(name),
-        Proof::Wrong => return Err(asker.again(WRONG).await),
+    let proven = match proof {
+        Proof::Right(name) => room.console.records.proven(Person::enrolled(name)),
+        Proof::Wrong => {
+            attempt.was_wrong();
+            return Err(asker.again(WRONG).await);
+        }
         Proof::Locked(until) => return Err(asker.again(&locked(until)).await),
     };
-    room.attempts.was_right(from);
     if sent.decision.is_empty() {
-        asker.with_pass(&person, StatusCode::OK, None).await
+        asker.with_pass(&proven, StatusCode::OK, None).await
     } else {
-        asker.decide(person, "page").await
+        asker.decide(proven, "page").await
     }
 }
 
@@ -95,17 +100,18 @@ impl Asker<'_> {
         }
         let refused = || self.room.who(self.id, StatusCode::FORBIDDEN, Some(USED));
         let taken = self.room.console.records.take_pass(&self.sent.pass, self.id).await;
-        let person = taken.map_err(|_| refused())?;
+        let proven = taken.map_err(|_| refused())?;
         // A pass of the other way in is from before the settings changed.
-        if person.subject.is_some() != self.room.desk.is_some() {
+        let subject = proven.person.subject.as_ref();
+        if subject.is_some() != self.room.desk.is_some() {
             return Err(refused());
         }
-        let channel = if person.subject.is_some() { "provider" } else { "page" };
-        self.decide(person, channel).await
+        let channel = if subject.is_some() { "provider" } else { "page" };
+        self.decide(proven, channel).await
     }
 
     /// Takes the decision of somebody who proved themself.
-    async fn decide(&self, person: Person, channel: &str) -> Result<Response, Response> {
+    async fn decide(&self, proven: Proven, channel: &str) -> Result<Response, Response> {
         let approve = match self.sent.decision.as_str() {
             "approve" => true,
             "reject" => false,
@@ -115,23 +121,23 @@ impl Asker<'_> {
         let waiting = console.records.waiting(self.id.as_str()).await.map_err(failed)?;
         if approve && waiting.count.is_some_and(|count| self.sent.count.trim() != count.to_string()) {
             let why = "The number is another one: nothing was decided.";
-            return self.with_pass(&person, StatusCode::FORBIDDEN, Some(why)).await;
+            return self.with_pass(&proven, StatusCode::FORBIDDEN, Some(why)).await;
         }
-        let (by, subject) = (person.name, person.subject);
+        let Person { name: by, subject } = proven.person;
         let decision = Decision { approve, by, subject, channel: channel.into() };
         let decided = console.records.decide(self.id, decision, &console.policy).await.map_err(failed)?;
         let greeting = self.viewer.as_ref().map(|viewer| self.room.greeting(viewer));
         Ok(page::decided(greeting.as_ref(), self.id, decided).into_response())
     }
 
-    /// Shows the operation to somebody who proved themself, with five minutes to decide.
+    /// Shows the operation to somebody who proved themself, with five minutes from then to decide.
     async fn with_pass(
         &self,
-        person: &Person,
+        proven: &Proven,
         status: StatusCode,
         why: Option<&str>,
     ) -> Result<Response, Response> {
-        self.room.with_pass(self.viewer.as_ref(), person, self.id, (status, why)).await
+        self.room.with_pass(self.viewer.as_ref(), proven, self.id, (status, why)).await
     }
 }
 
@@ -162,14 +168,14 @@ impl Room {
     pub(super) async fn with_pass(
         &self,
         viewer: Option<&Viewer>,
-        person: &Person,
+        proven: &Proven,
         id: &OperationId,
         (status, why): (StatusCode, Option<&str>),
     ) -> Result<Response, Response> {
         let records = &self.console.records;
         records.waiting(id.as_str()).await.map_err(failed)?;
         let sight = records.sight(id, &self.console.policy).await.map_err(failed)?;
-        let deciding = Deciding::ByPass { pass: records.pass(person, id), name: &person.name };
+        let deciding = Deciding::ByPass { pass: records.pass(proven, id), name: &proven.person.name };
         let greeting = viewer.map(|viewer| self.greeting(viewer));
         let page = page::operation(greeting.as_ref(), &sight, &deciding, why);
         Ok((status, page).into_response())

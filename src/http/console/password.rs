@@ -12,9 +12,9 @@ use maud::{Markup, html};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
-use super::{OVER, Peer, Room, Shared, WRONG, failed, locked, page, read, sign_in::ELSEWHERE};
+use super::{OVER, Peer, Room, Shared, WRONG, failed, is_blank, locked, page, read, sign_in::ELSEWHERE};
 use crate::{
-    lifecycle::{FirstPassword, Person, Proof},
+    lifecycle::{FirstPassword, Proof, Proven},
     model::{OperationId, shown},
 };
 
@@ -60,14 +60,17 @@ impl Room {
         headers: &HeaderMap,
         sent: &Sent,
     ) -> Result<String, Response> {
-        let from = self.attempt(peer, headers)?;
+        if is_blank(&sent.approver, &sent.code) {
+            return Err(self.password_refused(id, WRONG));
+        }
+        let attempt = self.attempt(peer, headers)?;
         let proof = self.console.records.prove(id, &sent.approver, &sent.code).await.map_err(failed)?;
         match proof {
-            Proof::Right(name) => {
-                self.attempts.was_right(from);
-                Ok(name)
+            Proof::Right(name) => Ok(name),
+            Proof::Wrong => {
+                attempt.was_wrong();
+                Err(self.password_refused(id, WRONG))
             }
-            Proof::Wrong => Err(self.password_refused(id, WRONG)),
             Proof::Locked(until) => Err(self.password_refused(id, &locked(until))),
         }
     }
@@ -77,7 +80,7 @@ impl Room {
             return Err(self.password_refused(id, ELSEWHERE));
         }
         let taken = self.console.records.take_pass(&sent.pass, id).await;
-        let person = taken.map_err(|_| self.password_refused(id, OVER))?;
+        let person = taken.map_err(|_| self.password_refused(id, OVER))?.person;
         // A pass of the other way in is from before the settings changed.
         person.subject.is_some().then_some(person.name).ok_or_else(|| self.password_refused(id, OVER))
     }
@@ -101,13 +104,13 @@ impl Room {
     }
 
     /// The question to somebody who just signed in at the provider for an operation with a password.
-    pub(super) fn password_by_pass(&self, person: &Person, id: &OperationId) -> Markup {
-        let pass = self.console.records.pass(person, id);
+    pub(super) fn password_by_pass(&self, proven: &Proven, id: &OperationId) -> Markup {
+        let pass = self.console.records.pass(proven, id);
         let proof = html! {
             form method="post" action={ "/console/password/" (id) } {
                 input type="hidden" name="pass" value=(pass);
                 button { "Show the password, once" }
-                p.hint { "You are " strong { (person.name) } ". Decide within five minutes." }
+                p.hint { "You are " strong { (proven.person.name) } ". Decide within five minutes of signing in." }
             }
         };
         about(id, None, &proof)

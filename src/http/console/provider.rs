@@ -35,6 +35,9 @@ use crate::{
 /// How long the provider's own description counts; its keys are in it.
 const FRESH: Duration = Duration::from_secs(5 * 60);
 
+/// How long a provider that could not be read is not asked again.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// What whole seconds and the way to the provider may add to a login's age.
 const ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 
@@ -182,8 +185,17 @@ pub(super) struct Desk {
     issuer: IssuerUrl,
     back: RedirectUrl,
     wire: Wire,
-    /// The provider's description, and when it was read; one reading at a time.
-    known: Mutex<Option<(Instant, CoreProviderMetadata)>>,
+    /// One reading at a time.
+    known: Mutex<Known>,
+}
+
+/// What is known of the provider.
+#[derive(Default)]
+struct Known {
+    /// Its description, and when it was read.
+    read: Option<(Instant, CoreProviderMetadata)>,
+    /// When it was last asked in vain: those who waited meanwhile need not wait once more.
+    failed: Option<Instant>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -200,7 +212,7 @@ impl Desk {
         let wire = Wire(Fetcher::new(&url, provider.extra_ca.as_deref())?);
         let issuer = IssuerUrl::new(provider.issuer.clone()).map_err(|_| wrong())?;
         let back = RedirectUrl::new(back).map_err(|_| wrong())?;
-        Ok(Self { provider, issuer, back, wire, known: Mutex::new(None) })
+        Ok(Self { provider, issuer, back, wire, known: Mutex::default() })
     }
 
     /// Whether an answer names the provider that was asked, if it names one (RFC 9207).
@@ -284,7 +296,8 @@ impl Desk {
             return Err(NotIn::NotApprover);
         }
         let subject = claims.subject().as_str().to_owned();
-        let email = claims.email().filter(|_| claims.email_verified() != Some(false)).map(|e| e.as_str());
+        // Unless the provider vouches for an address, anybody may have typed in another's.
+        let email = claims.email().filter(|_| claims.email_verified() == Some(true)).map(|e| e.as_str());
         let name = email.or_else(|| claims.preferred_username().map(|n| n.as_str())).unwrap_or(&subject);
         Ok(Person { name: shown(name), subject: Some(subject) })
     }
@@ -300,16 +313,20 @@ impl Desk {
     /// The provider's description, read again when it is old or `anew`.
     async fn metadata(&self, anew: bool) -> Result<CoreProviderMetadata, NotIn> {
         let mut known = self.known.lock().await;
-        let kept = known.as_ref().filter(|(read, _)| !anew && read.elapsed() < FRESH);
+        let kept = known.read.as_ref().filter(|(read, _)| !anew && read.elapsed() < FRESH);
         if let Some((_, metadata)) = kept {
             return Ok(metadata.clone());
         }
+        if known.failed.is_some_and(|at| at.elapsed() < AGAIN) {
+            return Err(NotIn::Unavailable);
+        }
         let found = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.wire).await;
+        known.failed = found.is_err().then(Instant::now);
         let metadata = found.map_err(|error| {
             tracing::warn!(%error, "the identity provider of approvers cannot be read");
             NotIn::Unavailable
         })?;
-        *known = Some((Instant::now(), metadata.clone()));
+        known.read = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
     }
 }

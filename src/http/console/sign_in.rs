@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    OVER, PATH, Peer, Room, Sent, Shared, WRONG, failed, locked, page,
+    OVER, PATH, Peer, Room, Sent, Shared, WRONG, failed, is_blank, locked, page,
     provider::{Desk, NotIn},
     see,
 };
@@ -45,14 +45,17 @@ pub(super) async fn by_code(
     if room.desk.is_some() {
         return Err(room.front(StatusCode::FORBIDDEN, Some(ELSEWHERE)));
     }
-    let from = room.attempt(peer, &headers)?;
     let again = |why: &str| room.front(StatusCode::FORBIDDEN, Some(why));
+    if is_blank(&sent.approver, &sent.code) {
+        return Err(again(WRONG));
+    }
+    let attempt = room.attempt(peer, &headers)?;
     match room.console.records.sign_in(&sent.approver, &sent.code).await.map_err(failed)? {
-        SignIn::Welcome(viewer) => {
-            room.attempts.was_right(from);
-            Ok(room.to(&viewer, see(PATH)))
+        SignIn::Welcome(viewer) => Ok(room.to(&viewer, see(PATH))),
+        SignIn::Wrong => {
+            attempt.was_wrong();
+            Err(again(WRONG))
         }
-        SignIn::Wrong => Err(again(WRONG)),
         SignIn::Locked(until) => Err(again(&locked(until))),
     }
 }
@@ -95,20 +98,24 @@ pub(super) async fn arrive(
     Query(back): Query<Back>,
 ) -> Result<Response, Response> {
     let desk = room.desk()?;
-    let from = room.attempt(peer, &headers)?;
     let text = room.jar.errand(&headers).unwrap_or_default();
     let ended = room.console.records.end_errand(text, &back.state).await.map_err(failed)?;
     let over = || (StatusCode::FORBIDDEN, page::note("Begin again", Some(NOT_YOURS))).into_response();
     let errand = ended.filter(|_| desk.is_from(back.iss.as_deref())).ok_or_else(over)?;
+    // Only now: any page can send a browser here, but not with an errand of its own.
+    let attempt = room.attempt(peer, &headers)?;
     let came = room.arrival(desk, &errand, back.code).await;
     let person = match came {
         Ok(person) => person,
         Err(why) => {
+            // An outage is not theirs.
+            if why != NotIn::Unavailable {
+                attempt.was_wrong();
+            }
             room.console.records.note_refusal(why.name(), errand.operation.as_ref()).await.map_err(failed)?;
             return Err(refused(why, errand.operation.as_ref()));
         }
     };
-    room.attempts.was_right(from);
     let viewer = room.console.records.begin_session(person.clone()).await.map_err(failed)?;
     let page = room.first_page(&viewer, &person, errand.operation.as_ref()).await?;
     let mut response = room.to(&viewer, page);
@@ -151,12 +158,13 @@ impl Room {
             response.headers_mut().insert(REFRESH, HeaderValue::from_static("0; url=/console"));
             return Ok(response);
         };
+        let proven = self.console.records.proven(person.clone());
         if self.console.records.waiting(id.as_str()).await.is_ok() {
-            return self.with_pass(Some(viewer), person, id, (StatusCode::OK, None)).await;
+            return self.with_pass(Some(viewer), &proven, id, (StatusCode::OK, None)).await;
         }
         let sight = self.console.records.sight(id, &self.console.policy).await.map_err(failed)?;
         if sight.has_password {
-            return Ok(self.password_by_pass(person, id).into_response());
+            return Ok(self.password_by_pass(&proven, id).into_response());
         }
         self.shown(viewer, id, StatusCode::OK, None).await
     }

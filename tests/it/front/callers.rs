@@ -200,11 +200,16 @@ async fn t12_relaxed_types_still_refuse_id_tokens() {
         key.sign(&header, &claims(&stub, changes).to_string())
     };
     assert_eq!(show(&server, &plain(json!({}))).await.status, 200);
-    for id_token in
-        [json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"azp": AUDIENCE, "client_id": null})]
-    {
+    for id_token in [
+        json!({"nonce": "n"}),
+        json!({"at_hash": "h"}),
+        json!({"azp": AUDIENCE, "client_id": null}),
+        json!({"client_id": null, "scope": null, "oid": "0f3a", "roles": ["zia.users.read"]}),
+    ] {
         assert_eq!(show(&server, &plain(id_token.clone())).await.status, 401, "{id_token}");
     }
+    let roles = json!({"client_id": null, "azp": "desktop", "scope": null, "roles": ["zia.users.read"]});
+    assert_eq!(show(&server, &plain(roles)).await.status, 200);
 }
 
 #[tokio::test]
@@ -229,8 +234,15 @@ async fn b35_what_a_token_does_not_grant_is_403_with_everything_that_is_needed()
         assert!(challenge.contains("resource_metadata="), "{challenge}");
     }
     // A program's token grants no approval, whatever it says.
-    let bot = json!({"sub": "bot", "client_id": "bot", "scope": "zia.approve"});
-    assert_eq!(show(&server, &key.token(&claims(&stub, bot))).await.status, 403);
+    for bot in [
+        json!({"sub": "bot", "client_id": "bot", "scope": "zia.approve"}),
+        json!({"client_id": "Bot", "preferred_username": "service-account-bot", "scope": "zia.approve"}),
+        json!({"sub": "0f3a", "oid": "0f3a", "scope": null, "roles": ["zia.approve"]}),
+    ] {
+        assert_eq!(show(&server, &key.token(&claims(&stub, bot))).await.status, 403);
+    }
+    let entra = json!({"oid": "0f3a", "scope": null, "scp": "zia.users.read", "roles": ["zia.approve"]});
+    assert_eq!(show(&server, &key.token(&claims(&stub, entra))).await.status, 200);
     let person = json!({"scope": "zia.approve"});
     assert_eq!(show(&server, &key.token(&claims(&stub, person))).await.status, 200);
 }

@@ -148,19 +148,17 @@ async fn f39_a_head_that_does_not_come_ends_the_connection_in_ten_seconds() {
     assert!((9..13).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
 
-#[tokio::test]
-async fn sessions_are_bounded() {
-    let server = Server::start().await;
+/// Begins this many sessions, on one connection.
+async fn begin_sessions(server: &Server, token: &str, count: usize) {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let _ = stream.set_nodelay(true);
-    let headers = server.headers(&[]);
     let mut request = String::from("POST /mcp HTTP/1.1\r\n");
-    for (name, value) in &headers {
+    for (name, value) in server.headers(&[("Authorization", &format!("Bearer {token}"))]) {
         request += &format!("{name}: {value}\r\n");
     }
     request += &format!("Content-Length: {}\r\n\r\n{INITIALIZE}", INITIALIZE.len());
     let mut seen = String::new();
-    for _ in 0..1024 {
+    for _ in 0..count {
         stream.write_all(request.as_bytes()).await.unwrap();
         while !seen.ends_with("0\r\n\r\n") {
             let mut chunk = [0; 4096];
@@ -171,8 +169,31 @@ async fn sessions_are_bounded() {
         assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
         seen.clear();
     }
+}
+
+#[tokio::test]
+async fn sessions_are_bounded_and_one_caller_leaves_the_others_theirs() {
+    let server = server_of(8).await;
+    let one_more = |token: &'static str| {
+        let server = &server;
+        async move { server.post(&[("Authorization", &format!("Bearer {token}"))], INITIALIZE).await }
+    };
+    begin_sessions(&server, "token-0", 127).await;
+    let last = one_more("token-0").await;
+    let refused = one_more("token-0").await;
+    assert_eq!((last.status, refused.status, refused.header("retry-after")), (200, 503, Some("1")));
+    assert_eq!(refused.body, "too many sessions of this caller");
+    let own =
+        [("Authorization", "Bearer token-0"), ("Mcp-Session-Id", last.header("mcp-session-id").unwrap())];
+    assert!(server.send("DELETE /mcp HTTP/1.1", &own, "").await.status < 300);
+    assert_eq!(one_more("token-0").await.status, 200, "one ended, one may begin");
+
+    for n in 1..8 {
+        begin_sessions(&server, &format!("token-{n}"), 128).await;
+    }
     let refused = server.post(&[], INITIALIZE).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(refused.body, "too many sessions");
     assert_eq!(server.call("echo", json!({})).await.status, 200);
 }
 

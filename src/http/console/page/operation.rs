@@ -103,7 +103,7 @@ fn decision(greeting: Option<&Greeting>, sight: &Sight, deciding: &Deciding<'_>)
             @match deciding {
                 Deciding::ByCode | Deciding::AtProvider => (code_hint()),
                 Deciding::ByPass { name, .. } => {
-                    p.hint { "You are " strong { (name) } ". Decide within five minutes." }
+                    p.hint { "You are " strong { (name) } ". Decide within five minutes of signing in." }
                 }
             }
         }
