@@ -14,7 +14,7 @@ use zia_mcp::{http::NamedToken, model::Scopes};
 use super::wire::{Answer, INITIALIZE, Server, TOKEN, modern_call, modern_headers};
 
 #[tokio::test]
-async fn f41_a_body_above_one_mebibyte_is_413() {
+async fn t32_f41_a_body_above_one_mebibyte_is_413() {
     let server = Server::start().await;
     let call = |size: usize| modern_call(1, "echo", json!({"a": "x".repeat(size)}));
     let frame = call(0).len();
@@ -56,7 +56,7 @@ async fn server_of(callers: usize) -> Server {
 }
 
 #[tokio::test]
-async fn f40_a_greedy_caller_is_told_to_come_back_and_the_others_are_answered() {
+async fn t32_f40_a_greedy_caller_is_told_to_come_back_and_the_others_are_answered() {
     let server = server_of(1).await;
     let mut waiting = Vec::new();
     for _ in 0..512 {
@@ -79,7 +79,7 @@ async fn f40_a_greedy_caller_is_told_to_come_back_and_the_others_are_answered() 
 }
 
 #[tokio::test]
-async fn f40_the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
+async fn t32_f40_the_call_after_the_thousand_and_twenty_fourth_is_told_to_come_back() {
     let server = server_of(33).await;
     let mut waiting = Vec::new();
     for n in 0..1024 {
@@ -139,7 +139,7 @@ async fn a_call_that_never_ends_is_cut_within_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f39_a_head_that_does_not_come_ends_the_connection_in_ten_seconds() {
+async fn t32_f39_a_head_that_does_not_come_ends_the_connection_in_ten_seconds() {
     let server = Server::start().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
@@ -207,7 +207,7 @@ async fn a_client_that_is_still_sending_reads_the_413() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f39_a_body_that_does_not_come_is_408_after_thirty_seconds() {
+async fn t32_f39_a_body_that_does_not_come_is_408_after_thirty_seconds() {
     let server = Server::start().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = server.head("POST /mcp HTTP/1.1", &[("Content-Length", "10")], "");
