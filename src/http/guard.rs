@@ -47,7 +47,7 @@ use crate::{
 const MAX_SESSIONS: usize = 1024;
 
 /// Sessions of one caller, so that one whose client begins them without end leaves the others theirs.
-const MAX_SESSIONS_OF_ONE: usize = 128;
+const MAX_SESSIONS_OF_ONE: usize = MAX_SESSIONS / 2;
 
 /// How long an idle session lives. rmcp's 5 min would end those of people who think, and few clients
 /// begin a new one by themselves.
