@@ -18,6 +18,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Added to every window: requests that leave apart may arrive closer together.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// How long a request may be on its way to ZIA; one without an answer for longer has arrived, or never will.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+
 /// So many requests in so much time.
 type Window = (u32, Duration);
 
@@ -79,6 +82,7 @@ pub(super) struct Pacer {
     lanes: [Lane; Endpoint::ALL.len()],
 }
 
+#[derive(Debug)]
 struct Lane {
     endpoint: Endpoint,
     windows: &'static [Window],
@@ -88,10 +92,47 @@ struct Lane {
     log: Mutex<Log>,
 }
 
-#[derive(Default)]
+/// A request that left.
+#[derive(Debug)]
+struct Left {
+    at: Instant,
+    /// When its answer came, before which ZIA has counted it.
+    answered: Option<Instant>,
+    number: u64,
+}
+
+impl Left {
+    /// The latest time at which ZIA may have counted it.
+    ///
+    /// A request is counted when it arrives, and on a busy machine or line that is not when it left.
+    fn counted(&self, now: Instant) -> Instant {
+        self.answered.unwrap_or(now.min(self.at + ON_ITS_WAY))
+    }
+}
+
+/// A request under way; dropped when its answer came.
+#[derive(Debug)]
+pub(super) struct Departure<'a> {
+    lane: Option<&'a Lane>,
+    number: u64,
+}
+
+impl Drop for Departure<'_> {
+    fn drop(&mut self) {
+        let Some(lane) = self.lane else { return };
+        let mut log = lane.log();
+        if let Some(left) = log.left.iter_mut().find(|left| left.number == self.number) {
+            left.answered = Some(Instant::now());
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Log {
     /// Departures, oldest first, no more than the widest window counts.
-    left: VecDeque<Instant>,
+    left: VecDeque<Left>,
+    /// Departures there ever were.
+    departures: u64,
     /// After a 429: nothing leaves before.
     closed_until: Option<Instant>,
     /// Those who are waiting to leave.
@@ -107,16 +148,16 @@ impl Pacer {
         self.lanes.iter().find(|lane| lane.endpoint == endpoint)
     }
 
-    /// Waits until a request may leave, and counts it as leaving.
+    /// Waits until a request may leave, and counts it as leaving; drop what is given when its answer came.
     ///
     /// Answers at once, with the time it would have been, when that is later than `until`.
-    pub(super) async fn admit(&self, endpoint: Endpoint, until: Instant) -> Result<(), Instant> {
-        let Some(lane) = self.lane(endpoint) else { return Ok(()) };
+    pub(super) async fn admit(&self, endpoint: Endpoint, until: Instant) -> Result<Departure<'_>, Instant> {
+        let Some(lane) = self.lane(endpoint) else { return Ok(Departure { lane: None, number: 0 }) };
         let _place = lane.join(until)?;
         let _turn = timeout_at(until, lane.turn.lock()).await.map_err(|_| lane.forecast())?;
         loop {
             match lane.depart() {
-                Ok(()) => return Ok(()),
+                Ok(number) => return Ok(Departure { lane: Some(lane), number }),
                 Err(at) if at > until => return Err(at),
                 Err(at) => sleep_until(at).await,
             }
@@ -168,7 +209,7 @@ impl Lane {
         self.log().forecast(self.windows, Instant::now())
     }
 
-    fn depart(&self) -> Result<(), Instant> {
+    fn depart(&self) -> Result<u64, Instant> {
         let mut log = self.log();
         let now = Instant::now();
         let at = log.earliest(self.windows, now);
@@ -176,7 +217,7 @@ impl Lane {
             return Err(at);
         }
         log.depart(self.windows, now);
-        Ok(())
+        Ok(log.departures)
     }
 }
 
@@ -193,15 +234,18 @@ impl Drop for Place<'_> {
 impl Log {
     /// When the next request may leave.
     fn earliest(&self, windows: &[Window], now: Instant) -> Instant {
+        let mut counted: Vec<_> = self.left.iter().map(|left| left.counted(now)).collect();
+        counted.sort_unstable();
         let full = windows.iter().filter_map(|(count, per)| {
-            let nth_last = self.left.len().checked_sub(*count as usize)?;
-            Some(*self.left.get(nth_last)? + *per + MARGIN)
+            let nth_last = counted.len().checked_sub(*count as usize)?;
+            Some(*counted.get(nth_last)? + *per + MARGIN)
         });
         full.chain(self.closed_until).fold(now, Instant::max)
     }
 
     fn depart(&mut self, windows: &[Window], at: Instant) {
-        self.left.push_back(at);
+        self.departures += 1;
+        self.left.push_back(Left { at, answered: None, number: self.departures });
         let most = windows.iter().map(|(count, _)| *count as usize).max().unwrap_or(0);
         while self.left.len() > most {
             self.left.pop_front();
@@ -213,10 +257,13 @@ impl Log {
         if windows.is_empty() || self.waiting == 0 {
             return self.earliest(windows, now);
         }
-        let mut imagined = Self { left: self.left.clone(), closed_until: self.closed_until, waiting: 0 };
+        let answered = |at| Left { at, answered: Some(at), number: 0 };
+        let left = self.left.iter().map(|left| answered(left.counted(now))).collect();
+        let mut imagined = Self { left, closed_until: self.closed_until, ..Self::default() };
         for _ in 0..self.waiting {
             let at = imagined.earliest(windows, now);
             imagined.depart(windows, at);
+            imagined.left.back_mut().into_iter().for_each(|left| left.answered = Some(at));
         }
         imagined.earliest(windows, now)
     }
@@ -228,11 +275,10 @@ impl Log {
         now: Instant,
         time: impl Fn(Instant) -> Timestamp,
     ) -> BudgetLine {
-        let mut inside = self.left.iter().filter(|left| **left + per + MARGIN > now);
-        let oldest = inside.clone().next();
-        let used = u32::try_from(inside.by_ref().count()).unwrap_or(limit);
+        let ends = self.left.iter().map(|left| left.counted(now) + per + MARGIN).filter(|ends| *ends > now);
+        let used = u32::try_from(ends.clone().count()).unwrap_or(limit);
         let closed = self.closed_until.filter(|until| *until > now);
-        let resets = closed.max(oldest.map(|left| *left + per + MARGIN)).unwrap_or(now);
+        let resets = closed.max(ends.min()).unwrap_or(now);
         BudgetLine {
             endpoint: endpoint.name(),
             per: if per == SECOND {

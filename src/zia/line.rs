@@ -34,7 +34,8 @@ impl Line {
         if Instant::now() >= until {
             return Err(Fault::late());
         }
-        self.pacer.admit(endpoint, until).await.map_err(|at| Fault::paced(self.time(at)))?;
+        let _until_answered =
+            self.pacer.admit(endpoint, until).await.map_err(|at| Fault::paced(self.time(at)))?;
         if permit.is_some_and(|permit| !permit.holds_for(self.wire.longest())) {
             return Err(Fault::late());
         }

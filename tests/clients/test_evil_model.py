@@ -172,6 +172,5 @@ async def test_t1_no_sequence_of_calls_deletes_changes_or_publishes(world, way, 
     assert unasked == [], (again, unasked)
     assert {e["endpoint"] for e in journal if e["endpoint"] in WRITES} <= {"POST /users"}, again
     assert world.sandbox.control("GET", "")["status"] == "PENDING", f"others' staged changes were published; {again}"
-    # A busy machine lets two calls arrive closer together than they were sent; more would be our pacing.
-    assert len([e for e in journal if e["status"] == 429]) <= 2, again
+    assert not [e for e in journal if e["status"] == 429], again
     assert world.run("audit", "verify").returncode == 0, again

@@ -21,7 +21,7 @@ async fn departures(endpoint: Endpoint, gaps: &[u64], patience: Duration) -> Vec
         let pacer = pacer.clone();
         callers.push(tokio::spawn(async move {
             let until = Instant::now() + patience;
-            pacer.admit(endpoint, until).await.map(|()| {
+            pacer.admit(endpoint, until).await.map(|_departure| {
                 assert!(Instant::now() <= until, "left after its deadline");
                 start.elapsed()
             })
@@ -92,7 +92,7 @@ async fn who_cannot_leave_in_time_is_told_at_once_when() {
     // Behind one who waits, the forecast counts that one too.
     let waiting = tokio::spawn({
         let pacer = pacer.clone();
-        async move { pacer.admit(Endpoint::ListUsers, start + MINUTE).await }
+        async move { pacer.admit(Endpoint::ListUsers, start + MINUTE).await.map(drop) }
     });
     tokio::task::yield_now().await;
     let behind = pacer.admit(Endpoint::ListUsers, start + ms(1500)).await.unwrap_err();
@@ -118,7 +118,7 @@ async fn a_closed_endpoint_opens_when_its_429_said_and_others_stay_open() {
         let (pacer, start) = (Pacer::new(limits), Instant::now());
         pacer.close(Endpoint::Status, ms(5000));
         pacer.close(Endpoint::Status, ms(2000));
-        assert_eq!(pacer.admit(Endpoint::Status, start + ms(4999)).await, Err(start + ms(5000)));
+        assert_eq!(pacer.admit(Endpoint::Status, start + ms(4999)).await.map(drop), Err(start + ms(5000)));
         pacer.admit(Endpoint::ReadUser, start).await.unwrap();
         assert_eq!(Instant::now(), start);
         pacer.admit(Endpoint::Status, start + ms(6000)).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_waiting_caller_minds_a_429_that_comes_meanwhile() {
     pacer.admit(Endpoint::ListUsers, start).await.unwrap();
     let waiting = tokio::spawn({
         let pacer = pacer.clone();
-        async move { pacer.admit(Endpoint::ListUsers, start + ms(2000)).await }
+        async move { pacer.admit(Endpoint::ListUsers, start + ms(2000)).await.map(drop) }
     });
     tokio::task::yield_now().await;
     pacer.close(Endpoint::ListUsers, ms(9000));
@@ -175,4 +175,27 @@ fn every_endpoint_has_a_lane_and_only_the_token_is_unlimited() {
         assert_eq!(pacer.lane(endpoint).unwrap().windows.is_empty(), endpoint == Endpoint::Token);
     }
     assert!(Pacer::new(Limits::unpaced()).lanes.iter().all(|lane| lane.windows.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_late_is_counted_when_it_arrived() {
+    let (pacer, start, until) = (paced(), Instant::now(), Instant::now() + HOUR);
+    let slow = pacer.admit(Endpoint::ListGroups, until).await.unwrap();
+    tokio::time::sleep(ms(900)).await;
+    drop(slow);
+    let _next = pacer.admit(Endpoint::ListGroups, until).await.unwrap();
+    assert!(start.elapsed() > ms(1_900), "it may have been counted as late as its answer came");
+    assert!(start.elapsed() < ms(2_000), "slower than need be: {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_holds_the_others_up_for_two_seconds_at_most() {
+    let (pacer, start, until) = (paced(), Instant::now(), Instant::now() + HOUR);
+    let _hangs = pacer.admit(Endpoint::ListGroups, until).await.unwrap();
+    let _next = pacer.admit(Endpoint::ListGroups, until).await.unwrap();
+    assert!(
+        start.elapsed() > ON_ITS_WAY + SECOND && start.elapsed() < ON_ITS_WAY + ms(1_200),
+        "{:?}",
+        start.elapsed()
+    );
 }
