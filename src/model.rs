@@ -3,6 +3,7 @@
 mod actor;
 mod clock;
 mod ids;
+mod loopback;
 mod operation;
 mod permit;
 mod scope;
@@ -12,6 +13,7 @@ mod user;
 pub use actor::{Actor, Caller, Channel, Rights, Source};
 pub use clock::Clock;
 pub use ids::{CaptureId, Digest, OperationId, UserId, canonical_json};
+pub use loopback::is_loopback;
 pub use operation::{Action, Operation, State};
 pub use permit::{SendPermit, Write};
 pub use scope::{Scope, Scopes};

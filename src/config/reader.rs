@@ -13,7 +13,7 @@ use super::{
     error::ConfigError,
     file::{self, ConfigFile, nearest},
 };
-use crate::private_file;
+use crate::{model::is_loopback, private_file};
 
 /// A key of the file: section and name.
 pub(super) type Key = (&'static str, &'static str);
@@ -241,17 +241,13 @@ pub(super) fn texts_of(value: &Value) -> Option<Vec<String>> {
 
 fn url_fault(text: &str) -> Option<&'static str> {
     let Ok(url) = Url::parse(text) else { return Some("expected a URL such as https://host") };
-    let loopback = match url.host() {
-        None => return Some("expected a URL with a host"),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-    };
-    if !url.username().is_empty() || url.password().is_some() {
+    if !url.has_host() {
+        Some("expected a URL with a host")
+    } else if !url.username().is_empty() || url.password().is_some() {
         Some("a URL here holds no user name or password")
     } else if url.query().is_some() || url.fragment().is_some() {
         Some("a URL here has no query and no fragment")
-    } else if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+    } else if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
         Some("expected an https:// URL; http:// is for loopback only")
     } else {
         None

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use axum::http::{Request, Response as Answer};
 use reqwest::{Certificate, Client, redirect::Policy};
-use url::{Host, Url};
+use url::Url;
 
 use super::HttpError;
+use crate::model::is_loopback;
 
 /// Largest document, in bytes (guardrails T13).
 const MAX: usize = 64 * 1024;
@@ -95,11 +96,5 @@ async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, &'static str> {
 
 /// `https`, or `http` on loopback.
 pub(super) fn is_safe(url: &Url) -> bool {
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && loopback)
+    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
 }

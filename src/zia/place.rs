@@ -3,6 +3,7 @@
 use url::{Host, Url};
 
 use super::settings::SettingsError;
+use crate::model::is_loopback;
 
 /// Reads a base URL and appends the usual path where it has none.
 pub(super) fn base(setting: &'static str, text: &str, usual_path: &str) -> Result<Url, SettingsError> {
@@ -27,16 +28,6 @@ pub(super) fn base(setting: &'static str, text: &str, usual_path: &str) -> Resul
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(if path.is_empty() { usual_path } else { &path });
     Ok(url)
-}
-
-/// Whether the host is this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Host and, if unusual, port, in lower case.

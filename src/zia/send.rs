@@ -16,10 +16,9 @@ use super::{
     endpoints::Endpoint,
     error::{Kind, Landed, Phase},
     fault::Fault,
-    place,
     settings::{SettingsError, Timeouts},
 };
-use crate::model::Clock;
+use crate::model::{Clock, is_loopback};
 
 /// A request that is ready to leave.
 pub(super) struct Prepared {
@@ -106,7 +105,7 @@ impl Wire {
             .connect_timeout(timeouts.connect);
         if places.iter().all(|url| url.scheme() == "https") {
             builder = builder.https_only(true).tls_certs_merge(extra_ca);
-        } else if places.iter().all(|url| place::is_loopback(url)) {
+        } else if places.iter().all(|url| is_loopback(url)) {
             // Nothing leaves the machine, which then need not have any certificates.
             builder = builder.tls_certs_only([]);
         }
