@@ -71,7 +71,7 @@ impl Lifecycle {
         let Some(chunk) = chunk else {
             let unread = Failure::new(Code::Upstream, "ZIA did not answer who is still there", "ask again");
             let chunk = in_state(&details, &[State::Approved]);
-            return self.fail_unsent(&operation, details, &chunk, &unread).await.map(Some);
+            return self.fail_unsent(&operation, details, (&chunk, 0), &unread).await.map(Some);
         };
         // Only now: an earlier send may have deleted some of them, which was just read.
         let standing = self.check_standing(&operation, &details).await;
@@ -129,12 +129,7 @@ impl Lifecycle {
         drop(permit);
         match answer {
             Err(error) if refused => {
-                let sends = self.store.bulk_sends(&sent.id).await?;
-                // An earlier send may have done it: what this one was refused for does not tell.
-                let (again, first): (Vec<_>, Vec<_>) =
-                    chunk.iter().partition(|user| sends.get(user).is_some_and(|sends| sends.len() > 1));
-                set(&mut details, &again, State::Unknown, None);
-                self.fail_bulk(sent, details, &first, &super::send::refusal(error)).await
+                self.fail_unsent(sent, details, (chunk, 1), &super::send::refusal(error)).await
             }
             _ => {
                 set(&mut details, chunk, State::Unknown, None);
@@ -237,16 +232,19 @@ impl Lifecycle {
         self.note_bulk(operation, details, users).await
     }
 
-    /// The same for those to whom nothing was sent yet; of the others it stays unknown.
+    /// The same for those for whom no more was sent than so many times, which certainly did nothing.
+    ///
+    /// Of the others it stays unknown: an earlier send may have done it.
     async fn fail_unsent(
         &self,
         operation: &Operation,
         mut details: Details,
-        users: &[UserId],
+        (users, vain): (&[UserId], usize),
         failure: &Failure,
     ) -> Result<Operation, Failure> {
         let sends = self.store.bulk_sends(&operation.id).await?;
-        let (again, first): (Vec<_>, Vec<_>) = users.iter().partition(|user| sends.contains_key(user));
+        let (again, first): (Vec<_>, Vec<_>) =
+            users.iter().partition(|user| sends.get(user).is_some_and(|sends| sends.len() > vain));
         set(&mut details, &again, State::Unknown, None);
         self.fail_bulk(operation, details, &first, failure).await
     }
