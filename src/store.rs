@@ -139,9 +139,14 @@ impl Store {
         }
         let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?, Some(key_file))?;
         let engine = Engine::open(&dir, Space::new(&dir.path, free), trouble).await?;
-        bounded(schema::migrate(&engine, &vault)).await?;
-        if size <= CHECKED_AT_START {
-            bounded(engine.check()).await?;
+        let fit = async {
+            bounded(schema::migrate(&engine, &vault)).await?;
+            if size <= CHECKED_AT_START { bounded(engine.check()).await } else { Ok(()) }
+        };
+        if let Err(error) = fit.await {
+            // Or the process may end before the database is let go, and leave an empty log beside it.
+            let _ = bounded(async { Ok(engine.close().await) }).await;
+            return Err(error);
         }
         engine.keep_reserve();
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
