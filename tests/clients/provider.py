@@ -67,6 +67,10 @@ class Provider:
         """`alg` and `ttl` of access tokens, and `claims` that all of them get."""
         return self.control("POST", "settings", changed)
 
+    def age(self, seconds):
+        """Makes every login that there was so much older."""
+        self.control("POST", "age", {"seconds": seconds})
+
     def down(self, *paths):
         """These paths, such as `/jwks`, answer 503 until it is called again."""
         self.control("POST", "down", {"paths": paths})

@@ -211,13 +211,18 @@ async def test_t21_the_pages_cannot_be_framed(world, chromium, evil):
     with world.http() as server:
         _, url = await waiting(world, server.url)
         enters(chromium, server, olga)
-        evil["/frame"] = f'<p>evil</p><iframe src="{url}"></iframe><iframe src="{server.url}/console"></iframe>'
+        evil["/form"] = "<form></form>"
+        sources = (f"{evil['url']}/form", url, f"{server.url}/console")
+        evil["/frame"] = "".join(f'<iframe src="{source}"></iframe>' for source in sources)
+        # It is there when its frames are.
         chromium.open(evil["url"] + "/frame")
-        assert len(chromium.all("iframe")) == 2
+        shown = []
         for frame in chromium.all("iframe"):
             chromium.driver.switch_to.frame(frame)
-            assert not chromium.all("form") and PERSON not in chromium.driver.page_source
+            shown.append(bool(chromium.all("form")))
+            assert PERSON not in chromium.driver.page_source
             chromium.driver.switch_to.default_content()
+        assert shown == [True, False, False], "a page that may be framed shows its form"
 
 
 async def test_everything_works_without_scripts_and_none_is_sent(world, tmp_path):

@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
@@ -10,7 +9,7 @@ import pytest
 from browser import browser as chromium
 from lifecycle_steps import NEW, PERSON
 from provider import Provider
-from support import DELETE, Process
+from support import DELETE, Process, eventually
 from terminal import Approver
 from test_console import OTHER, USERS, Page, outcome, page, waiting
 
@@ -169,8 +168,7 @@ async def test_t22_a_login_of_before_does_not_do_whatever_the_browser_takes_out_
         operation, _ = await waiting(world, server.url)
         ada = Visitor(provider)
         assert ada.comes(server, "ada").status == 200
-        # The provider tells whole seconds.
-        time.sleep(4)
+        provider.age(4)
         for change in ({"max_age": None}, {"prompt": "none", "max_age": None}, {"max_age": "3600"}):
             shown = ada.comes(server, "ada", operation, {"prompt": None, **change})
             assert shown.status == 403 and "log in anew" in shown.alert, shown.text
@@ -300,9 +298,7 @@ async def test_new_keys_and_outages_of_the_provider_are_survived(world, provider
         provider.down()
         # For five seconds it is not asked again.
         assert ada.web.get(f"{server.url}/console/sign-in").status_code == 503
-        ended = time.monotonic() + 20
-        while ada.web.get(f"{server.url}/console/sign-in").status_code == 503 and time.monotonic() < ended:
-            time.sleep(0.2)
+        eventually(lambda: ada.web.get(f"{server.url}/console/sign-in").status_code != 503)
         assert ada.comes(server, "ada", operation).status == 200
         provider.rotate(keep=False)
         assert Visitor(provider).decides(server, "bob", operation, "reject").title == "Rejected"

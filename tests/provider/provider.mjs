@@ -162,6 +162,10 @@ const controls = {
   'POST account': ({ sub, claims }) => { accounts.set(sub, claims); },
   'POST settings': (changed) => Object.assign(settings, changed),
   'POST down': ({ paths }) => { down.clear(); paths.forEach((p) => down.add(p)); },
+  // Every login was so many seconds earlier.
+  'POST age': ({ seconds }) => {
+    for (const [k, p] of Memory.kept) if (k.startsWith('Session:') && p.loginTs) p.loginTs -= seconds;
+  },
   'POST mint': mint,
   'GET counts': () => counts,
 };
