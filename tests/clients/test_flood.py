@@ -63,16 +63,16 @@ async def test_t24_masses_are_refused_before_anybody_is_captured(crowd):
     users = plain(crowd, 501)
     crowd.configure("[policy]\nmax_deletes_per_day = 20\n")
     async with raw_server(crowd, MODERN, log="error") as server:
-        for tool, arguments, code in (
-            ("deprovision_users", {"users": users}, "LIMIT_EXCEEDED"),
-            ("deprovision_users", {"users": users[:21]}, "LIMIT_EXCEEDED"),
-            ("deprovision_users", {"users": [*users[:4], "admin@example.com"]}, "PROTECTED"),
-            ("deprovision_users", {"users": [*users[:4], "api.admin@example.com"]}, "PROTECTED"),
-            ("deprovision_user", {"user": "admin@example.com"}, "PROTECTED"),
-            ("deprovision_user", {"user": "api.admin@example.com"}, "PROTECTED"),
+        for tool, arguments, code, why in (
+            ("deprovision_users", {"users": users}, "LIMIT_EXCEEDED", "500"),
+            ("deprovision_users", {"users": users[:21]}, "LIMIT_EXCEEDED", "24 hours"),
+            ("deprovision_users", {"users": [*users[:4], "admin@example.com"]}, "PROTECTED", "administrator"),
+            ("deprovision_users", {"users": [*users[:4], "api.admin@example.com"]}, "PROTECTED", "own-account"),
+            ("deprovision_user", {"user": "admin@example.com"}, "PROTECTED", "administrator"),
+            ("deprovision_user", {"user": "api.admin@example.com"}, "PROTECTED", "own-account"),
         ):
-            answer = (await server.call(tool, arguments))["result"]["structuredContent"]
-            assert answer["error"]["code"] == code, (tool, len(arguments.get("users", [])), answer)
+            error = (await server.call(tool, arguments))["result"]["structuredContent"]["error"]
+            assert error["code"] == code and why in error["message"], (tool, len(arguments.get("users", [])), error)
     assert crowd.run("captures", "list", "--json").stdout.strip() == "[]"
     assert crowd.sandbox.writes() == []
     assert events(crowd) == ["call.refused"] * 6
