@@ -11,8 +11,8 @@ use std::{
 use super::{
     Lifecycle,
     audit::entry,
-    authority::REFUSED,
     details::Details,
+    executor::{FAILED, refusal_event},
     failure::Failure,
     report::{Activation, ActivationState},
 };
@@ -152,10 +152,10 @@ impl Lifecycle {
         }
         let mut details = Details::of(&operation);
         let _turn = self.shared.activator.turn.lock().await;
-        let standing = self.check_standing(&operation, &details).await;
-        if let Err(failure) = standing.and_then(|()| self.check_authority(&operation)) {
+        if let Err(failure) = self.check_standing(&operation, &details).await {
             if operation.state == State::Approved {
-                return self.fail_as(&operation, details, failure, REFUSED).await.map(drop);
+                let event = refusal_event(&failure, FAILED);
+                return self.fail_as(&operation, details, failure, event).await.map(drop);
             }
             // An earlier send may have published what waited: that is read, and nothing is repeated (K11).
             details.note(format!("not activated again: {}", failure.message));

@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use tokio::sync::broadcast::error::RecvError;
 
 pub(crate) use maintenance::Paused;
+pub(crate) use standing::refusal_event;
 
 use super::{
     Lifecycle,
@@ -27,6 +28,9 @@ use crate::{
     model::{Action, Operation, OperationId, Write},
     store::{Permit, RENEW_EVERY, SendOutcome},
 };
+
+/// How the audit trail calls an operation of which nothing was applied.
+pub(crate) const FAILED: &str = "operation.failed";
 
 /// How long an approved write waits for its turn and for ZIA's edit lock (guardrails F14).
 const PATIENCE: Duration = Duration::from_secs(600);

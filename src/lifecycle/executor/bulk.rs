@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{PATIENCE, READING, staged, wording};
+use super::{PATIENCE, READING, refusal_event, staged, wording};
 use crate::{
     lifecycle::{
         Lifecycle,
         audit::entry,
-        authority::REFUSED,
         details::Details,
         failure::{Code, Failure},
         reconcile::{Journal, Seen, Verdict, Wish, conclude},
@@ -16,6 +15,9 @@ use crate::{
     store::{Permit, SendOutcome, Settled},
     zia::{self, Deadline, Kind, Landed, MAX_BULK},
 };
+
+/// How the audit trail calls users who need nothing more.
+const SETTLED: &str = "users.settled";
 
 /// What reading shows of users who are to be deleted; a user left out could not be read.
 type Sights = HashMap<UserId, Seen>;
@@ -74,12 +76,14 @@ impl Lifecycle {
             return self.fail_unsent(&operation, details, (&chunk, 0), &unread).await.map(Some);
         };
         // Only now: an earlier send may have deleted some of them, which was just read.
-        let standing = self.check_standing(&operation, &details).await;
-        if let Err(failure) = standing.and_then(|()| self.check_authority(&operation)) {
+        if let Err(failure) = self.check_standing(&operation, &details).await {
             let mut all: Vec<_> = sights.keys().copied().collect();
             all.extend(chunk.iter().filter(|user| !sights.contains_key(user)));
             set(&mut details, &chunk, State::Failed, Some(&failure));
-            return self.note_bulk_as(&operation, details, &all, REFUSED).await.map(Some);
+            return self
+                .note_bulk_as(&operation, details, &all, refusal_event(&failure, SETTLED))
+                .await
+                .map(Some);
         }
         if chunk.is_empty() {
             let all: Vec<_> = sights.keys().copied().collect();
@@ -256,7 +260,7 @@ impl Lifecycle {
         details: Details,
         users: &[UserId],
     ) -> Result<Operation, Failure> {
-        self.note_bulk_as(operation, details, users, "users.settled").await
+        self.note_bulk_as(operation, details, users, SETTLED).await
     }
 
     /// The same, under another name in the audit trail.

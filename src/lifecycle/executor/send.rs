@@ -2,13 +2,12 @@
 
 use secrecy::SecretString;
 
-use super::{EXECUTION, PATIENCE, staged, wording};
+use super::{EXECUTION, FAILED, PATIENCE, refusal_event, staged, wording};
 use crate::{
     directory::to_user,
     lifecycle::{
         Lifecycle,
         approval::approved_digest,
-        authority::REFUSED,
         begin::internal,
         details::{Details, Replacement},
         executor::look::differing,
@@ -42,11 +41,9 @@ impl Lifecycle {
             if let Err(failure) = self.check_approval(&operation, &details).await {
                 return self.fail(&operation, details, failure).await;
             }
-            if let Err(failure) = self.check_authority(&operation) {
-                return self.fail_as(&operation, details, failure, REFUSED).await;
-            }
             if let Err(failure) = self.check_standing(&operation, &details).await {
-                return self.fail(&operation, details, failure).await;
+                let event = refusal_event(&failure, FAILED);
+                return self.fail_as(&operation, details, failure, event).await;
             }
             if let Err(failure) = self.before_write(&mut details).await {
                 return self.fail(&operation, details, failure).await;
@@ -223,7 +220,7 @@ impl Lifecycle {
         details: Details,
         failure: Failure,
     ) -> Result<Option<Operation>, Failure> {
-        self.fail_as(operation, details, failure, "operation.failed").await
+        self.fail_as(operation, details, failure, FAILED).await
     }
 
     /// The same, under another name in the audit trail.

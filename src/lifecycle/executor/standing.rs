@@ -6,6 +6,7 @@
 use crate::{
     lifecycle::{
         Lifecycle,
+        authority::REFUSED,
         details::Details,
         enrolled::standing,
         failure::{Code, Failure},
@@ -14,6 +15,11 @@ use crate::{
     },
     model::{Action, Operation, State, User},
 };
+
+/// How the audit trail calls an end by [`Lifecycle::check_standing`]; a store that did not answer refuses nobody.
+pub(crate) fn refusal_event(failure: &Failure, otherwise: &'static str) -> &'static str {
+    if matches!(failure.code, Code::Forbidden | Code::Protected) { REFUSED } else { otherwise }
+}
 
 impl Lifecycle {
     /// Refuses an operation that the rules as they are now, or its approvers, no longer carry.
@@ -25,6 +31,7 @@ impl Lifecycle {
         operation: &Operation,
         details: &Details,
     ) -> Result<(), Failure> {
+        self.check_authority(operation)?;
         self.check_rules(operation, details)?;
         let approvals = details.approvals();
         // An activation is approved only where it publishes others' changes.
