@@ -145,7 +145,12 @@ impl Store {
         };
         if let Err(error) = fit.await {
             // Or the process may end before the database is let go, and leave an empty log beside it.
-            let _ = bounded(async { Ok(engine.close().await) }).await;
+            let closing = async {
+                engine.close().await;
+                Ok(())
+            };
+            // One that does not close in time has nothing to lose.
+            let _ = bounded(closing).await;
             return Err(error);
         }
         engine.keep_reserve();

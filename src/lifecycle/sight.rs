@@ -12,13 +12,11 @@ use super::{
     history::Happening,
     policy::Tier,
     report::{Outcome, Subject},
-    statement::{NOT_BACK, PUBLISHED, UNDONE, told},
+    statement::{NOT_BACK, OTHERS_WAIT, PUBLISHED, UNDONE, WHOLE_TENANT, look_alikes, told},
     status::{OperationLine, line},
 };
 use crate::{
-    model::{
-        Action, Channel, Named, Operation, OperationId, State, User, looks_like_another, shown, visible,
-    },
+    model::{Action, Channel, Named, Operation, OperationId, State, User, shown, visible},
     store::Which,
 };
 
@@ -188,11 +186,7 @@ fn cautions(operation: &Operation, details: &Details, users: &[UserSeen]) -> Vec
         cautions.push(NOT_BACK.into());
     }
     if operation.action == Action::Activate {
-        cautions.push("An activation covers the whole tenant and cannot be undone.".into());
-        cautions.push(
-            "Changes that this server did not make wait too: other administrators' work goes live with it."
-                .into(),
-        );
+        cautions.extend([WHOLE_TENANT.into(), OTHERS_WAIT.into()]);
     } else {
         cautions.push(PUBLISHED.into());
     }
@@ -263,7 +257,7 @@ fn users(operation: &Operation, details: &Details, whole: Outcome) -> Vec<UserSe
     match &details.user {
         Some(Subject::User(user)) => vec![known(user)],
         Some(Subject::Draft(draft)) => {
-            let flags = look_alike(&draft.email).into_iter().collect();
+            let flags = look_alikes(&draft.name, &draft.email);
             vec![seen(None, &draft.name, &draft.email, draft.department.as_ref(), &draft.groups, flags)]
         }
         None => Vec::new(),
@@ -301,14 +295,9 @@ fn seen(
 
 /// What is unusual about a user.
 pub(crate) fn flags(user: &User) -> Vec<String> {
-    let mut flags = Vec::new();
-    flags.extend(look_alike(&user.email));
+    let mut flags = look_alikes(&user.name, &user.email);
     flags.extend(user.admin_user.then(|| "linked to an administrator".into()));
     flags.extend((!user.editable).then(|| "not editable: it looks synchronised from a directory".into()));
     flags.extend(user.disabled.then(|| "disabled".into()));
     flags
-}
-
-fn look_alike(email: &str) -> Option<String> {
-    looks_like_another(email).then(|| "LOOKS LIKE ANOTHER ADDRESS".into())
 }

@@ -29,6 +29,13 @@ pub(crate) const NOT_BACK: &str = "restore_user can bring back name, address, de
 pub(crate) const PUBLISHED: &str = "The change is activated for the whole tenant afterwards. If other administrators' changes are staged by \
      then, it stays staged with them, until a person publishes them all.";
 
+/// Whose work an activation publishes, too.
+pub(crate) const OTHERS_WAIT: &str =
+    "Changes that this server did not make wait too: other administrators' work goes live with it.";
+
+/// What an activation is.
+pub(crate) const WHOLE_TENANT: &str = "An activation covers the whole tenant and cannot be undone.";
+
 /// What will happen, in lines; and what the person types to have it happen.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
@@ -109,9 +116,8 @@ fn change(operation: &Operation, details: &Details, cloud: &str) -> Statement {
 fn publication(operation: &Operation, cloud: &str) -> Statement {
     let lines = vec![
         format!("Publish all staged changes of ZIA ({cloud}) now?"),
-        "Changes that this server did not make wait too: other administrators' work goes live with it."
-            .into(),
-        "An activation covers the whole tenant and cannot be undone.".into(),
+        OTHERS_WAIT.into(),
+        WHOLE_TENANT.into(),
         asked_by(operation),
     ];
     Statement { lines, expected: format!("the word {PUBLISH}") }
@@ -132,11 +138,15 @@ fn in_one_line(user: &User) -> String {
     let mut line = format!("{}: {}, {}", user.id, shown(&user.name), shown(&user.email));
     line.push_str(&format!(", department {department}, groups [{}]", groups.join(", ")));
     line.push_str(if user.disabled { ", disabled" } else { "" });
-    if looks_like_another(&user.email) {
-        line.push_str(&format!(", LOOKS LIKE ANOTHER ADDRESS: {}", spelt(&user.email)));
-    }
-    line.push_str(if reads_like_another(&user.name) { ", LOOKS LIKE ANOTHER NAME" } else { "" });
+    look_alikes(&user.name, &user.email).iter().for_each(|flag| line.push_str(&format!(", {flag}")));
     line
+}
+
+/// Flags of a user who may be taken for another one, short (guardrails T36).
+pub(crate) fn look_alikes(name: &str, email: &str) -> Vec<String> {
+    let address = looks_like_another(email).then(|| format!("LOOKS LIKE ANOTHER ADDRESS: {}", spelt(email)));
+    let name = reads_like_another(name).then(|| "LOOKS LIKE ANOTHER NAME".into());
+    address.into_iter().chain(name).collect()
 }
 
 fn before_image(details: &Details) -> Option<String> {

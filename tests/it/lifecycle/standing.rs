@@ -204,6 +204,11 @@ async fn t36_of_two_users_who_look_alike_none_is_chosen_and_the_approver_is_warn
     let lines = bench.lifecycle.records().waiting(id.as_str()).await.unwrap().lines;
     let flagged: Vec<_> = lines.iter().filter(|l| l.contains("LOOKS LIKE ANOTHER ADDRESS")).collect();
     assert!(flagged.len() == 1 && flagged[0].contains("<U+0430>"), "{lines:?}");
+    // And on the page, beside the one of them, and by name above the list.
+    let sight = bench.lifecycle.records().sight(&id, &Policy::default()).await.unwrap();
+    let marked: Vec<_> = sight.users.iter().filter(|u| !u.flags.is_empty()).collect();
+    assert!(marked.len() == 1 && marked[0].flags[0].contains("<U+0430>"), "{:?}", sight.users);
+    assert!(sight.cautions.iter().any(|c| c.contains(&marked[0].email)), "{:?}", sight.cautions);
     // A new one of them is not made without a person either.
     let new = zia_mcp::lifecycle::ProvisionUser {
         name: "\u{410}lex Kim".into(),
@@ -212,6 +217,8 @@ async fn t36_of_two_users_who_look_alike_none_is_chosen_and_the_approver_is_warn
     let begun = bench.lifecycle.provision(local(), new).await.unwrap();
     let shown = begun.question.unwrap().message;
     assert!(shown.contains("Flag: the address") && shown.contains("Flag: the name"), "{shown}");
+    let sight = bench.lifecycle.records().sight(&begun.operation, &Policy::default()).await.unwrap();
+    assert_eq!(sight.users[0].flags.len(), 2, "{:?}", sight.users);
     assert_eq!(bench.writes(), 0);
 }
 
