@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub use callers::CallerRule;
 pub use env::Env;
 pub use error::ConfigError;
-pub use http::Http;
+pub use http::{Http, check_token_name};
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 

@@ -140,19 +140,28 @@ fn shown(name: &str) -> String {
     format!("{TOKENS}, {name:?}")
 }
 
+/// Refuses a name that no named token can have; the error says why.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_token_name(name: &str) -> Result<(), &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    if !(1..=MAX_NAME).contains(&name.chars().count()) || !name.chars().all(plain) {
+        return Err("a name has 1 to 64 letters, digits and -_.@");
+    }
+    if OWN_NAMES.contains(&name) {
+        return Err("the server gives the names \"http\" and \"local\" to callers itself; choose another");
+    }
+    Ok(())
+}
+
 /// Reads an entry; the error is its name, if it has one, and what is wrong with it.
 fn token(entry: &Value) -> Result<NamedToken, (Option<String>, String)> {
     let unnamed = |what: &str| (None, what.to_owned());
     let table = entry.as_table().ok_or_else(|| unnamed("expected name, sha256 and scopes"))?;
     let name = table.get("name").and_then(Value::as_str).ok_or_else(|| unnamed("has no name"))?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-    if !(1..=MAX_NAME).contains(&name.chars().count()) || !name.chars().all(plain) {
-        return Err(unnamed("a name has 1 to 64 letters, digits and -_.@"));
-    }
+    check_token_name(name).map_err(unnamed)?;
     let wrong = |what: String| (Some(name.to_owned()), what);
-    if OWN_NAMES.contains(&name) {
-        return Err(wrong("the server gives this name to callers itself; choose another".into()));
-    }
     let known = ["name", "scopes", "sha256", "workload"];
     if let Some(other) = table.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(wrong(format!(

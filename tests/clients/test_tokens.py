@@ -37,7 +37,14 @@ def test_a_token_is_made_shown_once_and_known_by_its_digest(world):
     assert token.encode() not in b"".join(world.stored().values())
 
 
-@pytest.mark.parametrize("arguments", (("a b",), ("",), ("x" * 65,), ("chatops", "zia.everything")))
+def test_what_is_printed_for_a_person_who_looks_at_everything_is_accepted(world):
+    ran = world.run("token", "ada", "zia.users.read", "zia.approve")
+    world.configure(ran.stdout[ran.stdout.index("[[http.tokens]]") :])
+    with world.http() as server:
+        assert call(server.url, re.search(r"once: (\S+)", ran.stdout)[1], "list_groups").status_code == 200
+
+
+@pytest.mark.parametrize("arguments", (("a b",), ("",), ("x" * 65,), ("http",), ("local",), ("chatops", "zia.everything")))
 def test_a_bad_name_or_scope_makes_no_token(world, arguments):
     ran = world.run("token", *arguments)
     assert ran.returncode in (2, 64) and "once" not in ran.stdout, ran
