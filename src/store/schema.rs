@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_approvers.sql"),
     include_str!("migrations/0007_passwords.sql"),
     include_str!("migrations/0008_history.sql"),
+    include_str!("migrations/0009_restored.sql"),
 ];
 
 /// What the canary says.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use zia_mcp::{
-    model::{Action, Digest, Email, State},
+    model::{Action, Digest, Email, Operation, State},
     store::{NewOperation, Store, StoreError, SubjectKey, Which},
 };
 
@@ -98,6 +98,20 @@ async fn an_operation_cannot_begin_in_a_state_that_claims_a_send() {
                 | State::Unknown
         );
         assert_eq!(made.is_err(), claims, "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn f31_who_was_just_made_may_be_named_by_a_later_question_and_by_what_made_them() {
+    let home = Home::new();
+    let store = home.open().await;
+    for (id, action) in [(42, Action::RestoreUser), (43, Action::ProvisionUser)] {
+        let made = store.create_operation(home.new_operation(action, State::Awaiting, None), entry()).await;
+        let later = home.new_operation(Action::DeprovisionUser, State::Awaiting, Some(user(id)));
+        store.create_operation(later, entry()).await.unwrap();
+        let named = Operation { subject: Some(user(id)), ..made.unwrap() };
+        let kept = store.advance(&named, State::Awaiting, details(), entry()).await.unwrap();
+        assert_eq!(kept.subject, Some(user(id)), "{action:?}");
     }
 }
 
