@@ -1,16 +1,12 @@
 //! The database engine: connections, transactions, limits.
 
-use std::{
-    fs,
-    future::Future,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod sqlite;
+
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use sqlx::{
-    Connection as _, Sqlite, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    Connection as _,
+    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions},
 };
 
 use super::{
@@ -20,12 +16,16 @@ use super::{
     space::{self, Space},
     trouble::{Step, Trouble},
 };
+use sqlite::{Access, identity};
 
-/// The engine's kind; another one would be named here.
-pub(super) type Db = Sqlite;
+/// Either engine, chosen when the store is opened: both speak the same SQL.
+pub(super) type Db = sqlx::Any;
 
 /// Values bound to a statement.
-pub(super) type Arguments = sqlx::sqlite::SqliteArguments;
+pub(super) type Arguments = AnyArguments;
+
+/// Connections.
+pub(super) type Pool = sqlx::AnyPool;
 
 /// A writing transaction.
 pub(super) type Tx = sqlx::Transaction<'static, Db>;
@@ -36,9 +36,6 @@ pub(super) const DATABASE: &str = "store.db";
 /// The longest a call may take (T26, F7).
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest wait for another process's write lock; ends before [`LIMIT`] does.
-const LOCK_WAIT: Duration = Duration::from_millis(1500);
-
 /// Connections that read side by side.
 const READERS: u32 = 4;
 
@@ -48,8 +45,8 @@ pub(super) struct Engine(Result<Database, StoreError>);
 /// The database and its connections.
 struct Database {
     /// One connection: writers queue up fairly here instead of fighting for SQLite's lock.
-    writer: SqlitePool,
-    reader: SqlitePool,
+    writer: Pool,
+    reader: Pool,
     dir: PathBuf,
     path: PathBuf,
     log: PathBuf,
@@ -63,19 +60,13 @@ impl Engine {
     pub(super) async fn open(dir: &StateDir, space: Space, trouble: Trouble) -> Result<Self, StoreError> {
         let path = dir.path.join(DATABASE);
         dir.ensure_file(&path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(LOCK_WAIT)
-            // Where fsync alone does not reach the disk.
-            .pragma("fullfsync", "ON")
-            .pragma("checkpoint_fullfsync", "ON")
-            // What was overwritten or dropped does not stay in free space (T27).
-            .pragma("secure_delete", "ON");
-        let writer = pool(1).connect_with(quiet(options.clone())).await?;
-        let reader = pool(READERS).connect_lazy_with(quiet(options));
+        // Held until another one is open, or the log would go and come again.
+        let first = sqlite::first(&path).await?;
+        let writer =
+            pool(1, Access::Write).connect_with(quiet(sqlite::options(&path, Access::Write)?)).await?;
+        let reader =
+            pool(READERS, Access::Read).connect_lazy_with(quiet(sqlite::options(&path, Access::Read)?));
+        first.close().await?;
         let identity = identity(&path).ok_or_else(gone)?;
         let log = dir.path.join(format!("{DATABASE}-wal"));
         let dir = dir.path.clone();
@@ -100,8 +91,8 @@ impl Engine {
     pub(super) fn open_to_read(dir: &StateDir) -> Result<Self, StoreError> {
         let path = dir.path.join(DATABASE);
         let identity = identity(&path).ok_or_else(gone)?;
-        let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(LOCK_WAIT);
-        let pool = pool(READERS).connect_lazy_with(quiet(options));
+        let options = quiet(sqlite::options(&path, Access::Nothing)?);
+        let pool = pool(READERS, Access::Nothing).connect_lazy_with(options);
         let log = dir.path.join(format!("{DATABASE}-wal"));
         let (writer, reader, dir) = (pool.clone(), pool, dir.path.clone());
         let (space, trouble) = (Space::new(&dir, space::of_disk()), Trouble::default());
@@ -159,7 +150,7 @@ impl Engine {
 
     /// The writing connection, for tests that spoil it.
     #[cfg(test)]
-    pub(super) fn writer(&self) -> &SqlitePool {
+    pub(super) fn writer(&self) -> &Pool {
         &self.0.as_ref().unwrap().writer
     }
 
@@ -220,13 +211,14 @@ pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>
     tokio::time::timeout(LIMIT, work).await.unwrap_or_else(late)
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
+fn pool(connections: u32, access: Access) -> AnyPoolOptions {
+    AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(LIMIT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .after_connect(move |connection, _| Box::pin(sqlite::prepare(connection, access)))
         // SQLite ends a transaction by itself on a full disk, and the connection would go on
         // counting it as open: such a connection is not used again.
         .after_release(|connection, _| {
@@ -241,13 +233,9 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 /// Statements are fixed and say nothing in a log.
-fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
+fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
     use sqlx::ConnectOptions as _;
     options.disable_statement_logging()
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
 }
 
 fn gone() -> StoreError {

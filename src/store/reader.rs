@@ -1,9 +1,12 @@
 //! Where reading queries run: the database, or the reason why there is none.
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
-use sqlx::{Either, Execute, Executor, SqlStr, SqlitePool};
+use sqlx::{Either, Execute, Executor, SqlStr};
 
-use super::{StoreError, engine::Db};
+use super::{
+    StoreError,
+    engine::{Db, Pool},
+};
 
 type Row = <Db as sqlx::Database>::Row;
 type QueryResult = <Db as sqlx::Database>::QueryResult;
@@ -12,7 +15,7 @@ type TypeInfo = <Db as sqlx::Database>::TypeInfo;
 
 /// The reading connections; of a store that cannot be used, the error that the query answers.
 #[derive(Clone, Debug)]
-pub(super) struct Reader<'a>(pub(super) Result<&'a SqlitePool, StoreError>);
+pub(super) struct Reader<'a>(pub(super) Result<&'a Pool, StoreError>);
 
 /// The reason on its way through the database library; [`StoreError`] takes it out again.
 fn carried(reason: StoreError) -> sqlx::Error {
