@@ -1,4 +1,4 @@
-//! The HTTP door: Streamable HTTP at `/mcp`, health pages, and what keeps strangers out.
+//! The HTTP door: Streamable HTTP at `/mcp`, health pages, `/metrics`, and what keeps strangers out.
 //!
 //! A request meets, in this order: the connection limits (`listener`), the `Host` and `Origin` lists
 //! (`guard`, `origin`), the bearer token (`token`), the limit of calls at once (`guard`), the checks
@@ -16,6 +16,7 @@ mod jwt;
 mod keys;
 mod listener;
 mod local;
+mod metrics;
 mod origin;
 mod strict;
 mod tls;
@@ -40,7 +41,7 @@ pub use jwt::{Issuer, algorithm};
 pub use local::LocalConsole;
 pub use token::{ensure_token, new_token};
 
-use crate::private_file::PrivateFileError;
+use crate::{lifecycle::Lifecycle, private_file::PrivateFileError};
 
 /// How the server is reached and by whom.
 #[derive(Clone, Debug)]
@@ -154,6 +155,7 @@ pub struct Bound {
     tls: Option<tls::Config>,
     options: HttpOptions,
     guard: guard::Guard,
+    watched: Option<Lifecycle>,
 }
 
 /// Binds an address; port 0 takes a free one.
@@ -177,7 +179,7 @@ pub async fn bind(address: &str, options: &HttpOptions) -> Result<Bound, HttpErr
     }
     let public = public_url(address, tls.is_some(), options);
     let guard = guard::Guard::new(options, own, &public)?;
-    Ok(Bound { listener, address, tls, options: options.clone(), guard })
+    Ok(Bound { listener, address, tls, options: options.clone(), guard, watched: None })
 }
 
 fn local_url(address: SocketAddr, tls: bool) -> String {
@@ -211,6 +213,12 @@ impl Bound {
         self.address.ip()
     }
 
+    /// Serves `/metrics` too, with how things stand in these use cases.
+    #[must_use]
+    pub fn watching(self, lifecycle: Lifecycle) -> Self {
+        Self { watched: Some(lifecycle), ..self }
+    }
+
     /// Serves until `shutdown` is cancelled, then drains and returns within 5 s.
     ///
     /// `ready` is asked at each `/readyz`; without a console there is no such page. `handler` is cloned for each session and, from protocol
@@ -240,6 +248,9 @@ impl Bound {
             let behind_proxy = self.options.behind_proxy;
             let secure = self.tls.is_some() || behind_proxy || url.starts_with("https:");
             open = open.merge(console::router(console, console::Site { url, secure, behind_proxy })?);
+        }
+        if let Some(lifecycle) = self.watched {
+            open = open.merge(self.guard.for_callers(metrics::router(lifecycle)));
         }
         let app = self.guard.app(handler, &sessions, open);
         let crowd = crowd::Crowd::new(self.options.behind_proxy);

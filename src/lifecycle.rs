@@ -30,6 +30,7 @@ mod password;
 mod policy;
 mod provision;
 mod query;
+mod reading;
 mod reconcile;
 mod records;
 mod recover;

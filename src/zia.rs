@@ -53,7 +53,10 @@ use send::Wire;
 use session::ApiKeySignOn;
 use settings::SignInSettings;
 
-use crate::model::{Clock, SendPermit, UserId, Write};
+use crate::{
+    model::{Clock, SendPermit, UserId, Write},
+    telemetry::meter,
+};
 
 /// Users in one bulk delete (zia-facts §3.2).
 pub const MAX_BULK: usize = 500;
@@ -103,6 +106,7 @@ impl Zia {
             SignInSettings::ApiKey { username, .. } => Some(username.clone()),
             SignInSettings::OneApi { .. } => None,
         };
+        meter::zia_endpoints(Endpoint::ALL.map(Endpoint::name));
         let gate = Arc::new(Gate::new(line.clone(), sign_on(&base, sign_in)));
         let sign_out_within = timeouts.total;
         let caller = Caller { base, line, gate, timeouts, jitter };

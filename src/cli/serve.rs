@@ -90,7 +90,11 @@ impl Serve {
         lifecycle.set_console(move || Some(page.clone()));
         let console = Some(Console { provider: wired.config.sign_in.clone(), ..console(&lifecycle) });
         let ready = move || readiness(lifecycle.clone());
-        bound.serve(server, ready, console, shutdown).await.map_err(Exit::unavailable)
+        bound
+            .watching(wired.lifecycle.clone())
+            .serve(server, ready, console, shutdown)
+            .await
+            .map_err(Exit::unavailable)
     }
 }
 

@@ -9,7 +9,10 @@ use axum::{
 use serde_json::json;
 
 use super::{access::Denied, guard::busy};
-use crate::model::{Scope, Scopes};
+use crate::{
+    model::{Scope, Scopes},
+    telemetry::meter,
+};
 
 /// Where the metadata of `/mcp` is; the second for clients that leave the path out.
 const METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -54,11 +57,14 @@ impl Challenges {
                 let scopes = self.issuer.as_ref().map(|_| first);
                 self.unauthorized(&self.parameters(Some("invalid_token"), scopes))
             }
-            Denied::Later => busy("the identity provider's keys cannot be read at the moment"),
+            Denied::Later => {
+                busy("the identity provider's keys cannot be read at the moment", "provider_keys")
+            }
         }
     }
 
     fn unauthorized(&self, parameters: &str) -> Response {
+        meter::http_refused("token");
         let text = "a bearer token is needed";
         let challenge = [(WWW_AUTHENTICATE, format!("Bearer{parameters}"))];
         (StatusCode::UNAUTHORIZED, challenge, text).into_response()
@@ -66,6 +72,7 @@ impl Challenges {
 
     /// The answer to a caller who would need all of these scopes.
     pub(super) fn insufficient(&self, needed: Scopes) -> Response {
+        meter::http_refused("scope");
         let parameters = self.parameters(Some("insufficient_scope"), Some(needed));
         let challenge = [(WWW_AUTHENTICATE, format!("Bearer{parameters}"))];
         (StatusCode::FORBIDDEN, challenge, format!("this needs the scopes {needed}")).into_response()

@@ -8,6 +8,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::telemetry::meter;
+
 /// Connections at once; more are closed at once (guardrails F39).
 const MAX_CONNECTIONS: usize = 4096;
 
@@ -41,6 +43,14 @@ impl Crowd {
 
     /// A place for one more connection, if there is one.
     pub(super) fn enter(&self, from: IpAddr) -> Option<Place> {
+        let place = self.place(from);
+        if place.is_none() {
+            meter::http_refused("connections");
+        }
+        place
+    }
+
+    fn place(&self, from: IpAddr) -> Option<Place> {
         let one_of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let from = network(from);
         // This machine's own clients come from one address too.

@@ -40,7 +40,8 @@ use super::{
 };
 use crate::{
     mcp::{may_call, needed},
-    model::{Caller, Scopes},
+    model::{Caller, Scopes, Source},
+    telemetry::meter,
 };
 
 /// Sessions of protocols before 2026-07-28; rmcp has no limit of its own.
@@ -81,11 +82,14 @@ fn refuse(status: StatusCode, text: &'static str) -> Response {
     (status, text).into_response()
 }
 
-pub(super) fn busy(text: &'static str) -> Response {
+/// Asks to come again; `reason` is what it is counted as.
+pub(super) fn busy(text: &'static str, reason: &'static str) -> Response {
+    meter::http_refused(reason);
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
 }
 
-fn later(text: &'static str) -> Response {
+fn later(text: &'static str, reason: &'static str) -> Response {
+    meter::http_refused(reason);
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")], text).into_response()
 }
 
@@ -135,6 +139,25 @@ impl Guard {
             .layer(middleware::from_fn_with_state((self, offered), call));
         named(calls.merge(open).merge(challenges), allowed)
     }
+
+    /// Puts pages behind the bearer token, without a turn: they are to answer when all turns are taken.
+    pub(super) fn for_callers(&self, pages: Router) -> Router {
+        pages.layer(middleware::from_fn_with_state(self.clone(), known))
+    }
+}
+
+/// Lets a request pass whose caller is known.
+///
+/// A named token may have no scope at all, for a program that only reads figures; a provider's token
+/// without a scope of ours may be anybody's.
+async fn known(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match guard.0.access.caller(request.headers()).await {
+        Err(denied) => guard.0.challenges.denied(denied),
+        Ok(caller) if caller.rights.scopes.is_empty() && caller.rights.source != Source::Named => {
+            guard.0.challenges.insufficient(Scopes::TOOLS)
+        }
+        Ok(_) => next.run(request).await,
+    }
 }
 
 /// Pages that need no token, behind the checks of host and origin.
@@ -159,6 +182,7 @@ async fn own_name(State(allowed): State<Arc<Allowed>>, request: Request, next: N
         None => return refuse(StatusCode::BAD_REQUEST, "a request has one Host header"),
         Some(host) if !is_own(&allowed, host, request.uri()) => {
             tracing::debug!(http.refused = "host", "refused a request");
+            meter::http_refused("host");
             return refuse(
                 StatusCode::FORBIDDEN,
                 "this Host is not allowed here; see [http] allowed_hosts and public_url",
@@ -169,6 +193,7 @@ async fn own_name(State(allowed): State<Arc<Allowed>>, request: Request, next: N
     let mut origins = request.headers().get_all(ORIGIN).iter();
     if !origins.all(|origin| origin.to_str().is_ok_and(|origin| allowed.origin(origin))) {
         tracing::debug!(http.refused = "origin", "refused a request");
+        meter::http_refused("origin");
         return refuse(StatusCode::FORBIDDEN, "this Origin is not allowed here; see [http] allowed_origins");
     }
     next.run(request).await
@@ -215,8 +240,8 @@ async fn call(
     request.extensions_mut().insert(caller.clone());
     let turn = match guard.0.turns.enter(&caller.name) {
         Ok(turn) => turn,
-        Err(Busy::Server) => return busy("too many calls at once"),
-        Err(Busy::Caller) => return later("too many calls of this caller at once"),
+        Err(Busy::Server) => return busy("too many calls at once", "calls"),
+        Err(Busy::Caller) => return later("too many calls of this caller at once", "calls_of_caller"),
     };
     let response = match *request.method() {
         Method::POST => post(&guard, &offered, caller, request, next).await,
@@ -239,7 +264,7 @@ async fn post(guard: &Guard, offered: &Offered, caller: Caller, request: Request
         return guard.0.challenges.insufficient(needed(&tool, scopes));
     }
     if is_initialize && let Some(full) = guard.full(&caller).await {
-        return busy(full);
+        return busy(full, "sessions");
     }
     let response = next.run(request).await;
     if is_initialize {

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     model::{Action, Actor, Digest, Operation, OperationId, State, UserId},
     store::{AuditEntry, NewOperation, Which},
+    telemetry::meter,
 };
 
 /// How often an operation that another process may carry out is looked at.
@@ -176,7 +177,19 @@ impl Lifecycle {
         let audit = audit.with("from", from.state.as_str()).with("to", to.as_str());
         let moved = self.store.advance(from, to, details.to_value(), audit).await?;
         self.changed(&moved.id);
+        self.count_end(&moved, details);
         Ok(moved)
+    }
+
+    /// Counts an operation that has just ended.
+    fn count_end(&self, moved: &Operation, details: &Details) {
+        if !moved.state.is_ended() {
+            return;
+        }
+        meter::operation_ended(moved.action.as_str(), moved.state.as_str());
+        if let (State::Done, Some(verified)) = (moved.state, details.verified_at) {
+            meter::activated_after(self.since(verified));
+        }
     }
 
     pub(crate) fn changed(&self, id: &OperationId) {
@@ -245,6 +258,7 @@ impl Lifecycle {
         );
         let created = self.store.create_operation(new, audit).await?;
         self.changed(&created.id);
+        self.count_end(&created, details);
         Ok(created)
     }
 

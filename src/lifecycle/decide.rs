@@ -19,6 +19,7 @@ use super::{
 use crate::{
     model::{Action, Operation, OperationId, State, shown},
     store::{self, Approver, Proof},
+    telemetry::meter,
 };
 
 /// The longest name of an approver, in characters.
@@ -169,6 +170,7 @@ impl Records {
             let fields = [("channel", channel.into()), ("approver", approver.into())];
             let audit = entry("approval.rejected", fields);
             let ended = self.store.advance(&operation, State::Declined, details.to_value(), audit).await?;
+            meter::operation_ended(ended.action.as_str(), ended.state.as_str());
             return Ok((Decided::Rejected, ended));
         }
         let caller = &operation.actor.caller;

@@ -1,5 +1,6 @@
 //! What the lifecycle remembers of an operation; the store seals it.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,6 +28,8 @@ pub(crate) struct Details {
     pub changes: Option<Vec<Change>>,
     /// Who approved.
     pub approval: Option<Approval>,
+    /// When the write was verified.
+    pub verified_at: Option<Timestamp>,
     /// What became of the activation.
     pub activation: Option<Activation>,
     /// The first password's fate.

@@ -32,6 +32,9 @@ use crate::{
 /// How the audit trail calls an operation of which nothing was applied.
 pub(crate) const FAILED: &str = "operation.failed";
 
+/// How it calls the proof that a write was done.
+pub(crate) const VERIFIED: &str = "send.verified";
+
 /// How long an approved write waits for its turn and for ZIA's edit lock (guardrails F14).
 const PATIENCE: Duration = Duration::from_secs(600);
 

@@ -33,6 +33,27 @@ pub enum Code {
 }
 
 impl Code {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::NotFound => "NOT_FOUND",
+            Self::Ambiguous => "AMBIGUOUS",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::Protected => "PROTECTED",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::Conflict => "CONFLICT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::SignInFailed => "SIGN_IN_FAILED",
+            Self::TenantReadOnly => "TENANT_READ_ONLY",
+            Self::EditLocked => "EDIT_LOCKED",
+            Self::Upstream => "UPSTREAM",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
+            Self::Forbidden => "FORBIDDEN",
+        }
+    }
+
     /// Whether the same call may succeed later without being changed.
     fn retryable(self) -> bool {
         matches!(
@@ -194,5 +215,18 @@ impl From<StoreError> for Failure {
             ),
         };
         Self::new(code, error.to_string(), next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_counted_by_the_name_that_callers_see() {
+        for code in [Code::NotFound, Code::RateLimited, Code::TenantReadOnly, Code::Upstream, Code::Forbidden]
+        {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
     }
 }

@@ -28,6 +28,14 @@ impl Refusal {
         Self::Protocol(ErrorData::invalid_params("requestState is not valid for this call", None))
     }
 
+    /// What it is counted as: an error's code, or that it is none of the caller's.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Tool(failure) => failure.code.as_str(),
+            Self::Protocol(_) => "protocol",
+        }
+    }
+
     pub(super) fn cancelled() -> Self {
         Self::Protocol(ErrorData::internal_error(
             "cancelled; what was begun goes on, see get_operation",

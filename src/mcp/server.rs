@@ -30,10 +30,14 @@ use super::{
 use crate::{
     lifecycle::Lifecycle,
     model::{Actor, Caller, Channel, Digest},
+    telemetry::meter,
 };
 
 /// How long a client may keep a list, in milliseconds: lists change only with the binary.
 const LIST_TTL_MS: u64 = 300_000;
+
+/// What a call of a tool is counted as that is not there, or not for its caller.
+const UNKNOWN: &str = "unknown";
 
 /// What a model is told about the server.
 const INSTRUCTIONS: &str = "Manages the users of one Zscaler Internet Access (ZIA) tenant.\n\
@@ -133,24 +137,33 @@ impl Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let actor = self.actor(context);
         let Some(tool) = self.tools_of(&actor).find(|t| t.name == request.name) else {
-            return refused(self.not_offered(&request.name));
+            let refusal = self.not_offered(&request.name);
+            meter::tool_call(UNKNOWN).ended(refusal.word());
+            return refused(refusal);
         };
+        let counted = meter::tool_call(tools::name(tool));
+        let answer = self.answer(tool, actor, &mut request, context).await;
+        counted.ended(answer.as_ref().map_or_else(Refusal::word, |_| "ok"));
+        answer.or_else(refused)
+    }
+
+    async fn answer(
+        &self,
+        tool: &Tool,
+        actor: Actor,
+        request: &mut CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, Refusal> {
         // Before ZIA is asked anything, so that a store that fails is told at once.
-        if tools::writes(tool)
-            && let Err(failure) = self.lifecycle().ready().await
-        {
-            return refused(failure.into());
+        if tools::writes(tool) {
+            self.lifecycle().ready().await?;
         }
-        let call = Call::new(self, tool, actor, context, &mut request);
-        match tools::call(&call, request.arguments).await {
-            Ok(response) => Ok(response),
-            Err(refusal) => {
-                if let (Refusal::Tool(failure), true) = (&refusal, tools::writes(tool)) {
-                    self.lifecycle().record_refusal(&call.actor, &tool.name, failure).await;
-                }
-                refused(refusal)
-            }
+        let call = Call::new(self, tool, actor, context, request);
+        let answer = tools::call(&call, request.arguments.take()).await;
+        if let (Err(Refusal::Tool(failure)), true) = (&answer, tools::writes(tool)) {
+            self.lifecycle().record_refusal(&call.actor, &tool.name, failure).await;
         }
+        answer
     }
 }
 

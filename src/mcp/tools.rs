@@ -12,6 +12,8 @@ mod restore_user;
 mod tenant_status;
 mod update_user;
 
+use std::borrow::Cow;
+
 use rmcp::model::{CallToolResponse, JsonObject, Tool, ToolAnnotations};
 
 use super::{call::Call, reply::Refusal};
@@ -58,6 +60,14 @@ pub(super) fn all(read_only: bool) -> Vec<Tool> {
 /// Whether a tool may write.
 pub(super) fn writes(tool: &Tool) -> bool {
     tool.annotations.as_ref().and_then(|a| a.read_only_hint) != Some(true)
+}
+
+/// A tool's name, as the code fixes it.
+pub(super) fn name(tool: &Tool) -> &'static str {
+    match tool.name {
+        Cow::Borrowed(name) => name,
+        Cow::Owned(_) => "unnamed",
+    }
 }
 
 /// Carries a call of a known tool out.

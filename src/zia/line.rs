@@ -7,10 +7,13 @@ use tokio::time::Instant;
 use super::{
     fault::Fault,
     limits::Pacer,
-    retry_after,
+    outcome, retry_after,
     send::{Prepared, Reply, Wire},
 };
-use crate::model::{Clock, SendPermit};
+use crate::{
+    model::{Clock, SendPermit},
+    telemetry::meter,
+};
 
 /// The way to ZIA: limits first, then the wire.
 pub(super) struct Line {
@@ -34,13 +37,18 @@ impl Line {
         if Instant::now() >= until {
             return Err(Fault::late());
         }
+        let waiting = meter::zia_waiting(endpoint.name());
         let _until_answered =
             self.pacer.admit(endpoint, until).await.map_err(|at| Fault::paced(self.time(at)))?;
+        drop(waiting);
         if permit.is_some_and(|permit| !permit.holds_for(self.wire.longest())) {
             return Err(Fault::late());
         }
         let cut = (!endpoint.is_write()).then_some(until);
-        let reply = self.wire.exchange(prepared, cut).await?;
+        let sent = meter::zia_request(endpoint.name());
+        let reply = self.wire.exchange(prepared, cut).await;
+        sent.ended(outcome::word(&reply));
+        let reply = reply?;
         if reply.status != StatusCode::TOO_MANY_REQUESTS {
             return Ok(reply);
         }

@@ -70,6 +70,29 @@ pub(super) fn judge<C: Call>(call: &C, reply: &Reply) -> Result<C::Output, Refus
     }
 }
 
+/// How an exchange ended, in one of a few words, for those who count.
+pub(super) fn word(exchange: &Result<Reply, Fault>) -> &'static str {
+    let reply = match exchange {
+        Err(fault) if fault.kind == Kind::TimedOut => return "timed_out",
+        Err(_) => return "unreachable",
+        Ok(reply) => reply,
+    };
+    if reply.status.is_success() {
+        return if reply.broken.is_none() { "ok" } else { "cut_off" };
+    }
+    if reply.status == StatusCode::TOO_MANY_REQUESTS {
+        return "rate_limited";
+    }
+    match refusal(reply.status, &reply.headers, &reply.body).meaning {
+        Meaning::SessionLost => "session_lost",
+        Meaning::EditLocked => "edit_locked",
+        Meaning::ReadOnly => "read_only",
+        Meaning::NotFound | Meaning::Duplicate | Meaning::Forbidden | Meaning::Refused => "refused",
+        Meaning::Overloaded | Meaning::Server => "failed",
+        Meaning::Garbled | Meaning::Cut | Meaning::Stalled => "garbled",
+    }
+}
+
 /// What a reply with another than a 2xx status means.
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
     let said = Said::read(body);

@@ -1,6 +1,6 @@
 //! Finding out what became of a write, by reading.
 
-use super::{look::Sight, staged, wording};
+use super::{VERIFIED, look::Sight, staged, wording};
 use crate::{
     lifecycle::{
         Lifecycle,
@@ -141,7 +141,8 @@ impl Lifecycle {
         if handoff::is_handed_off(&details) && !self.store.keeps_password(&operation.id).await? {
             details.initial_password = Some(handoff::lost());
         }
-        let audit = entry("send.verified", [("evidence", evidence.into())]);
+        details.verified_at = Some(self.clock.now());
+        let audit = entry(VERIFIED, [("evidence", evidence.into())]);
         self.step_with(operation, State::Verified, &details, audit).await
     }
 
