@@ -307,3 +307,23 @@ async def test_a_first_password_is_seen_once(world, chromium):
         chromium.shots("12-first-password-shown")
         chromium.open(url).type(approver="Max", code=max_.code()).press("Show the password, once")
         assert "already" in chromium.text and not chromium.all("#password")
+
+
+async def test_the_chart_of_calls_left_is_as_long_as_its_words_say(world, chromium):
+    olga = Approver(world, "Olga")
+    with world.http() as server:
+        async with world.http_session(server.url, "auto") as session:
+            assert (await session.call("provision_user", **NEW)).outcome == "done"
+            await session.call("find_user", query="a", fresh=True)
+        enters(chromium, server, olga)
+        assert len(chromium.all("[style]")) == 0, "the policy allows no style of an element's own"
+        shown = {}
+        for row in chromium.all("section[aria-labelledby=budget] > table tbody tr"):
+            left, limit = (int(n) for n in row.find_element("css selector", ".number").text.split(" of "))
+            track, level = (row.find_element("css selector", f"rect.{name}").rect["width"] for name in ("track", "level"))
+            assert abs(level / track - left / limit) < 0.02, row.text
+            shown[row.find_element("css selector", "th").text] = left / limit
+        assert shown["GET /users an hour"] < 1 and "POST /status/activate an hour" in shown, shown
+        assert list(shown.values()) == sorted(shown.values()), "the nearest to its end comes first"
+        chromium.shots("13-budget")
+        assert not [entry for entry in chromium.driver.get_log("browser") if "Content Security Policy" in entry["message"]]

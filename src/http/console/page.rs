@@ -1,5 +1,6 @@
 //! The pages themselves; every text in them is escaped.
 
+mod budget;
 mod operation;
 mod overview;
 

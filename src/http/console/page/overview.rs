@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Greeting, OVERVIEW, frame_for, standing, time};
+use super::{Greeting, OVERVIEW, budget, frame_for, standing, time};
 use crate::{
     lifecycle::{Budget, OperationLine, OperationPage},
     model::shown,
@@ -31,7 +31,7 @@ pub(in crate::http::console) fn overview(greeting: &Greeting, overview: &Overvie
             (unactivated(&overview.unactivated))
         }
         (recent(&overview.recent, overview.is_first))
-        @if overview.is_first && !overview.budget.is_empty() { (budget(&overview.budget)) }
+        @if overview.is_first && !overview.budget.is_empty() { (budget::chart(&overview.budget)) }
     };
     frame_for(Some(greeting), OVERVIEW, &body)
 }
@@ -121,54 +121,5 @@ fn what(line: &OperationLine) -> String {
         "restore_user" => format!("Restore {who}"),
         "activate" => "Publish staged changes".into(),
         other => format!("{other} {who}"),
-    }
-}
-
-/// Calls left in the hour, since that is what runs out; a shorter window only where it is used up.
-fn budget(budget: &[Budget]) -> Markup {
-    let (used, whole): (Vec<_>, Vec<_>) = budget
-        .iter()
-        .filter(|line| line.per == "hour" || line.remaining == 0)
-        .partition(|line| line.remaining < line.limit);
-    html! {
-        section aria-labelledby="budget" {
-            h2 #budget { "Calls to ZIA left" }
-            @if !used.is_empty() { (calls(&used, "Calls left of ZIA's limits, as this server counts them")) }
-            @if !whole.is_empty() {
-                details {
-                    summary { (whole.len()) " more endpoints have all their calls" }
-                    (calls(&whole, "Endpoints of which no call was used"))
-                }
-            }
-        }
-    }
-}
-
-fn calls(lines: &[&Budget], caption: &str) -> Markup {
-    html! {
-        table.budget role="table" {
-            caption.hidden { (caption) }
-            thead role="rowgroup" {
-                tr role="row" {
-                    th scope="col" role="columnheader" { "Endpoint" }
-                    th scope="col" role="columnheader" { "Left" }
-                    th scope="col" role="columnheader" { "All again" }
-                }
-            }
-            tbody role="rowgroup" {
-                @for line in lines {
-                    tr role="row" {
-                        th scope="row" role="rowheader" { code { (line.endpoint) } }
-                        td role="cell" data-label="Left" {
-                            (line.remaining) " of " (line.limit) " an " (line.per) " "
-                            meter min="0" max=(line.limit) low=(line.limit / 4) optimum=(line.limit) value=(line.remaining) aria-hidden="true" {}
-                        }
-                        td role="cell" data-label="All again" {
-                            @if line.remaining < line.limit { (time(line.resets_at)) } @else { "now" }
-                        }
-                    }
-                }
-            }
-        }
     }
 }
