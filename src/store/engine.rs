@@ -50,6 +50,8 @@ struct Database {
     /// One connection: writers queue up fairly here instead of fighting for SQLite's lock.
     writer: SqlitePool,
     reader: SqlitePool,
+    /// One connection, for what must outlive this process and not a power cut.
+    light: SqlitePool,
     dir: PathBuf,
     path: PathBuf,
     log: PathBuf,
@@ -75,11 +77,14 @@ impl Engine {
             // What was overwritten or dropped does not stay in free space (T27).
             .pragma("secure_delete", "ON");
         let writer = pool(1).connect_with(quiet(options.clone())).await?;
+        // In the log's order all the same, and on disk with the next full commit or checkpoint.
+        let light = options.clone().synchronous(SqliteSynchronous::Normal);
+        let light = pool(1).connect_lazy_with(quiet(light));
         let reader = pool(READERS).connect_lazy_with(quiet(options));
         let identity = identity(&path).ok_or_else(gone)?;
         let log = dir.path.join(format!("{DATABASE}-wal"));
         let dir = dir.path.clone();
-        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space, trouble })))
+        Ok(Self(Ok(Database { writer, reader, light, dir, path, log, identity, space, trouble })))
     }
 
     /// No engine, for a reason.
@@ -103,9 +108,9 @@ impl Engine {
         let options = SqliteConnectOptions::new().filename(&path).read_only(true).busy_timeout(LOCK_WAIT);
         let pool = pool(READERS).connect_lazy_with(quiet(options));
         let log = dir.path.join(format!("{DATABASE}-wal"));
-        let (writer, reader, dir) = (pool.clone(), pool, dir.path.clone());
+        let (writer, light, reader, dir) = (pool.clone(), pool.clone(), pool, dir.path.clone());
         let (space, trouble) = (Space::new(&dir, space::of_disk()), Trouble::default());
-        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space, trouble })))
+        Ok(Self(Ok(Database { writer, reader, light, dir, path, log, identity, space, trouble })))
     }
 
     /// Begins a writing transaction; no other writer runs until it ends.
@@ -135,6 +140,29 @@ impl Engine {
             }
         })?;
         heard
+    }
+
+    /// Begins a writing transaction that is not forced to the disk: it outlives this process however
+    /// that ends, and may be forgotten in a power cut.
+    pub(super) async fn begin_light(&self) -> Result<Tx, StoreError> {
+        let database = self.database()?;
+        let heard = database.trouble.at(Step::Count)?;
+        let tx = database.light.begin_with("BEGIN IMMEDIATE").await?;
+        heard.map(|()| tx)
+    }
+
+    /// Commits such a transaction.
+    pub(super) async fn commit_light(&self, tx: Tx) -> Result<(), StoreError> {
+        let database = self.database()?;
+        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
+            return Err(gone());
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether others on this database may be on other machines.
+    pub(super) fn is_remote(&self) -> bool {
+        false
     }
 
     /// Begins a transaction that only reads: one view of the database as it is now.
@@ -209,6 +237,7 @@ impl Engine {
     pub(super) async fn close(&self) {
         if let Ok(database) = &self.0 {
             database.reader.close().await;
+            database.light.close().await;
             database.writer.close().await;
         }
     }
