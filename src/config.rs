@@ -9,6 +9,7 @@ mod env;
 mod error;
 mod file;
 mod http;
+mod limits;
 mod policy;
 mod reader;
 mod sign_in;
@@ -26,7 +27,7 @@ pub use http::{Http, check_token_name};
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
-use crate::{http::Provider, telemetry::Level};
+use crate::{http::Provider, telemetry::Level, zia::Limits};
 use reader::Reader;
 
 /// What the command line says, as far as settings go.
@@ -53,6 +54,8 @@ pub struct Flags {
 pub struct Config {
     /// How to sign in to the tenant; `None` with `--sandbox`.
     pub tenant: Option<Tenant>,
+    /// The tenant's call limits, as documented or as the operator knows them.
+    pub limits: Limits,
     /// Root certificates to trust besides the system's, PEM.
     pub extra_ca: Option<String>,
     /// Where the store and its key live.
@@ -92,6 +95,7 @@ impl Config {
         let extra_ca = reader.file_text(("tenant", "extra_ca_file"));
         let config = Self {
             tenant: if flags.sandbox { None } else { tenant::read(&mut reader) },
+            limits: limits::limits(&mut reader),
             state_dir: state_dir(&mut reader, flags),
             key_file: reader.path(Some("ZIA_MCP_KEY_FILE"), Some(("store", "key_file"))),
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),

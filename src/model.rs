@@ -1,6 +1,7 @@
 //! Words without I/O that every room shares.
 
 mod actor;
+mod budget;
 mod clock;
 mod ids;
 mod loopback;
@@ -11,6 +12,10 @@ mod text;
 mod user;
 
 pub use actor::{Actor, Caller, Channel, Rights, Source};
+pub use budget::{
+    Ask, CallAccount, Cap, Granted, LONGEST_CLOSURE, Left, Lessons, ON_ITS_WAY, Per, Purpose, Terms, Ticket,
+    Unaccounted, Window, opens, remaining, reserve,
+};
 pub use clock::Clock;
 pub use ids::{CaptureId, Digest, OperationId, UserId, canonical_json};
 pub use loopback::is_loopback;

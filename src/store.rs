@@ -8,6 +8,7 @@
 mod approvals;
 mod approvers;
 mod audit;
+mod budget;
 mod bulk;
 mod captures;
 mod checkpoint_files;
@@ -38,7 +39,7 @@ mod verify;
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU32},
 };
 
 use jiff::Timestamp;
@@ -97,12 +98,15 @@ struct Inner {
     presence: OnceLock<Option<presence::Presence>>,
     lease: Arc<leases::Lease>,
     growth: Notify,
+    /// Calls that this process counted.
+    counted: AtomicU32,
 }
 
 impl Inner {
     fn new(engine: Engine, vault: Vault, clock: Clock, state_dir: PathBuf) -> Self {
         let (presence, lease, growth) = (OnceLock::new(), Arc::default(), Notify::new());
-        Self { engine, vault, clock, state_dir, presence, lease, growth }
+        let counted = AtomicU32::new(0);
+        Self { engine, vault, clock, state_dir, presence, lease, growth, counted }
     }
 }
 

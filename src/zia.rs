@@ -1,7 +1,7 @@
 //! The ZIA client: speaks the vendor's protocol and nothing else.
 //!
-//! A call goes `call` → `gate` (a session or token) → `line` (limits) → `send`, and its reply is
-//! read once, in `outcome`.
+//! A call goes `call` → `gate` (a session or token) → `line` → `turnstile` (limits) → `send`, and its
+//! reply is read once, in `outcome`.
 
 mod api_key;
 mod assertion;
@@ -22,6 +22,7 @@ mod retry_after;
 mod send;
 mod session;
 mod settings;
+mod turnstile;
 mod types;
 
 use std::{
@@ -30,13 +31,15 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use assertion::AUDIENCE as DEFAULT_AUDIENCE;
 pub use endpoints::{ActivationStatus, ListQuery, NewUser, UserQuery, UserReplacement};
 pub use error::{Error, Kind, Landed, Phase, SignInProblem};
-pub use limits::{BudgetLine, Limits};
+pub use limits::{BudgetLine, Limits, UnknownEndpoint};
 pub use settings::{ClientCredential, Settings, SettingsError, Timeouts};
+pub use turnstile::{Departure, Turnstile};
 pub use types::{Raw, ZiaNamed, ZiaUser};
 
 use call::{Caller, Effort};
@@ -46,7 +49,6 @@ use endpoints::{
 };
 use fault::Fault;
 use gate::{Gate, SignOn};
-use limits::Pacer;
 use line::Line;
 use oneapi::ClientSignOn;
 use send::Wire;
@@ -54,24 +56,45 @@ use session::ApiKeySignOn;
 use settings::SignInSettings;
 
 use crate::{
-    model::{Clock, SendPermit, UserId, Write},
+    model::{Clock, Purpose, SendPermit, UserId, Write},
     telemetry::meter,
 };
 
 /// Users in one bulk delete (zia-facts §3.2).
 pub const MAX_BULK: usize = 500;
 
-/// Until when a caller can wait for limits and repeats.
+/// Until when a caller can wait for limits and repeats, and what the call is for.
 ///
 /// A write that left is waited for even afterwards.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(pub Instant);
+pub struct Deadline {
+    at: Instant,
+    purpose: Purpose,
+}
 
 impl Deadline {
     /// So long from now; at most a day.
     pub fn after(wait: Duration) -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
-        Self(Instant::now() + wait.min(DAY))
+        Self::at(Instant::now() + wait.min(DAY))
+    }
+
+    /// At a time, for somebody who wants to know something.
+    pub fn at(at: Instant) -> Self {
+        Self { at, purpose: Purpose::Read }
+    }
+
+    /// For a write that was begun: its checks, its verification and its activation come first where
+    /// calls are scarce.
+    #[must_use]
+    pub fn finishing(self) -> Self {
+        Self { purpose: Purpose::Finish, ..self }
+    }
+
+    /// For work that nobody waits for, such as filling the index; a share of the calls at most.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        Self { purpose: Purpose::Background, ..self }
     }
 }
 
@@ -94,13 +117,14 @@ impl Zia {
     /// # Errors
     /// When the system has no root certificates to check ZIA's with.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, SettingsError> {
-        let Settings { base, tenant, cloud, sign_in, timeouts, limits, jitter, extra_ca } = settings;
+        let Settings { base, tenant, cloud, sign_in, timeouts, limits, jitter, extra_ca, account } = settings;
         let mut places = vec![&base];
         if let SignInSettings::OneApi { token_url, .. } = &sign_in {
             places.push(token_url);
         }
         let wire = Wire::new(timeouts.clone(), clock.clone(), &places, extra_ca)?;
-        let line = Arc::new(Line { wire, pacer: Pacer::new(limits), clock });
+        let turnstile = Turnstile::new(&limits, tenant.as_str(), account, clock.clone());
+        let line = Arc::new(Line { wire, turnstile, clock });
         let auth = sign_in.name();
         let own_login = match &sign_in {
             SignInSettings::ApiKey { username, .. } => Some(username.clone()),
@@ -138,10 +162,37 @@ impl Zia {
         self.0.caller.line.wire.skew()
     }
 
-    /// What is left of every documented limit; empty without pacing.
-    pub fn budget(&self) -> Vec<BudgetLine> {
-        let line = &self.0.caller.line;
-        line.pacer.budget(|at| line.time(at))
+    /// What is left of every limit, in sum over all who share the account; empty without pacing.
+    pub async fn budget(&self) -> Vec<BudgetLine> {
+        self.0.caller.line.turnstile.budget().await
+    }
+
+    /// When a write could leave, as things are; ZIA is not asked.
+    ///
+    /// # Errors
+    /// [`Kind::Unaccounted`].
+    pub async fn turn_of(&self, write: Write) -> Result<Timestamp, Error> {
+        self.next(match write {
+            Write::CreateUser => Endpoint::CreateUser,
+            Write::ReplaceUser(_) => Endpoint::ReplaceUser,
+            Write::DeleteUser(_) => Endpoint::DeleteUser,
+            Write::DeleteUsers => Endpoint::DeleteUsers,
+            Write::Activate => Endpoint::Activate,
+        })
+        .await
+    }
+
+    /// When a list of users could be read to finish a write, as things are; ZIA is not asked.
+    ///
+    /// # Errors
+    /// [`Kind::Unaccounted`].
+    pub async fn turn_of_list(&self) -> Result<Timestamp, Error> {
+        self.next(Endpoint::ListUsers).await
+    }
+
+    async fn next(&self, endpoint: Endpoint) -> Result<Timestamp, Error> {
+        let next = self.0.caller.line.turnstile.next(endpoint, Deadline::after(Duration::ZERO).finishing());
+        next.await.map_err(|fault| Effort::new(endpoint).error(fault))
     }
 
     /// Signs in, unless signed in.
@@ -151,7 +202,7 @@ impl Zia {
     pub async fn sign_in(&self, until: Deadline) -> Result<(), Error> {
         let endpoint = if self.0.auth == "api_key" { Endpoint::SignIn } else { Endpoint::Token };
         let effort = Effort::new(endpoint);
-        self.0.caller.gate.pass(until.0).await.map(drop).map_err(|fault| effort.error(fault))
+        self.0.caller.gate.pass(until).await.map(drop).map_err(|fault| effort.error(fault))
     }
 
     /// Whether a session or token is held that ZIA should accept.
@@ -170,7 +221,7 @@ impl Zia {
     /// As any call; the session is given up in any case.
     pub async fn sign_out(&self) -> Result<(), Error> {
         let Some(pass) = self.0.caller.gate.close().await else { return Ok(()) };
-        let until = Instant::now() + self.0.sign_out_within;
+        let until = Deadline::after(self.0.sign_out_within).finishing();
         match self.0.caller.once(&SignOut, pass, until).await {
             // It ended before we ended it.
             Err(Error { kind: Kind::SignIn(_), .. }) => Ok(()),
@@ -306,7 +357,7 @@ impl Zia {
     }
 
     async fn call<C: Call>(&self, call: &C, until: Deadline) -> Result<C::Output, Error> {
-        self.0.caller.call(call, None, until.0).await
+        self.0.caller.call(call, None, until).await
     }
 
     async fn write<C: Call>(
@@ -315,7 +366,7 @@ impl Zia {
         call: &C,
         until: Deadline,
     ) -> Result<C::Output, Error> {
-        self.0.caller.call(call, Some(permit), until.0).await
+        self.0.caller.call(call, Some(permit), until.finishing()).await
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     Exit, General, TenantChoice,
     output::{BAD, DIM, GOOD, WARN, line, styled, wrapped},
-    wiring::{self, Tenant},
+    wiring::{self, Prepared, Tenant},
 };
 use crate::{
     config::Config,
@@ -68,7 +68,8 @@ impl Doctor {
     /// All settings, those of the tenant too.
     async fn settings(&self, general: &General) -> Result<(Config, Tenant), Exit> {
         let config = wiring::config(general, self.tenant.sandbox)?;
-        let tenant = Tenant::start(&config, &self.tenant).await?;
+        // Counted by itself: the store may be what is broken.
+        let tenant = Prepared::new(&config, &self.tenant).await?.tenant(None)?;
         Ok((config, tenant))
     }
 

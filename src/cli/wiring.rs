@@ -1,6 +1,6 @@
 //! Puts the rooms together.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::{
     config::{self, Approval, Config, Env, Flags, InitialPassword},
     http::{self, HttpOptions, TlsFiles},
     lifecycle::{self, Authority, Lifecycle, Policy, Records, Tier},
-    model::Clock,
+    model::{CallAccount, Clock},
     sandbox::{SandboxOptions, SandboxTenant},
     store::{self, Store, StoreError},
     telemetry,
@@ -60,8 +60,9 @@ impl Wired {
     ) -> Result<Self, Exit> {
         let config = config(general, choice.sandbox)?;
         let log = telemetry(general, Some(&config))?;
-        let tenant = Tenant::start(&config, choice).await?;
+        let prepared = Prepared::new(&config, choice).await?;
         let store = open_or_unfit(&config).await?;
+        let tenant = prepared.tenant(Some(Arc::new(store.clone())))?;
         let settings = lifecycle_settings(&config, read_only);
         let checkpoints = Keeper::start(store.clone(), config.checkpoint_file.clone());
         let records = Records::new(store.clone(), clock());
@@ -125,8 +126,15 @@ async fn keep_purging(records: Records, days: u32) {
     }
 }
 
-impl Tenant {
-    pub(super) async fn start(config: &Config, choice: &TenantChoice) -> Result<Self, Exit> {
+/// How to reach a tenant, and the embedded one if that is it.
+pub(super) struct Prepared {
+    settings: zia::Settings,
+    sandbox: Option<SandboxTenant>,
+}
+
+impl Prepared {
+    /// Reads how to reach the tenant; an embedded one is started.
+    pub(super) async fn new(config: &Config, choice: &TenantChoice) -> Result<Self, Exit> {
         let mut sandbox = None;
         let settings = match &config.tenant {
             Some(tenant) => with_extra_ca(zia_settings(tenant)?, config)?,
@@ -136,10 +144,21 @@ impl Tenant {
                 sandbox_settings(sandbox.insert(started))?
             }
         };
-        let zia = Zia::new(settings, clock()).map_err(Exit::config)?;
-        Ok(Self { zia, sandbox })
+        Ok(Self { settings: settings.with_limits(config.limits.clone()), sandbox })
     }
 
+    /// The tenant, with its calls counted on an account that others share, or by this process alone.
+    pub(super) fn tenant(self, account: Option<Arc<dyn CallAccount>>) -> Result<Tenant, Exit> {
+        let settings = match account {
+            Some(account) => self.settings.with_account(account),
+            None => self.settings,
+        };
+        let zia = Zia::new(settings, clock()).map_err(Exit::config)?;
+        Ok(Tenant { zia, sandbox: self.sandbox })
+    }
+}
+
+impl Tenant {
     pub(super) async fn stop(self) {
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;

@@ -19,6 +19,7 @@ const SCHEMA: [(&str, &[&str]); 7] = [
             "client_id",
             "cloud",
             "extra_ca_file",
+            "limits",
             "token_url",
             "username",
             "vanity_domain",
@@ -80,7 +81,7 @@ const SCHEMA: [(&str, &[&str]); 7] = [
         ],
     ),
     ("store", &["capture_days", "checkpoint_file", "key_file", "state_dir"]),
-    ("index", &[]),
+    ("index", &["share"]),
 ];
 
 /// Keys that someone may expect in the file, though secrets are never read from it.

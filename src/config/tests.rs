@@ -3,6 +3,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::model::{Per, Window};
 
 const API_KEY: [(&str, &str); 4] = [
     ("ZIA_USERNAME", "admin@corp.example"),
@@ -134,11 +135,36 @@ fn an_unknown_name_is_told_with_the_nearest_known_one() {
         ("[policy]\nmaxopen = 1", "[policy] maxopen", "max_open"),
         ("max_open = 1", "max_open", "unknown section"),
         ("policy = 1", "policy", "expected a section"),
-        ("[index]\nx = 'canary'", "[index] x", "none yet"),
+        ("[index]\nx = 'canary'", "[index] x", "share"),
         ("[tenant]\npassword = 'canary'", "[tenant] password", "ZIA_PASSWORD_FILE"),
     ] {
         let text = told(load_file(toml));
         assert!(text.contains(setting) && text.contains(nearest) && text.contains("config.toml"), "{text}");
+    }
+}
+
+#[test]
+fn call_limits_are_set_by_endpoint_and_window() {
+    let window = |limit, per| Window { limit, per };
+    let set = |limits: Limits, endpoint, w| limits.with(endpoint, w).expect("known");
+    let mut expected = Limits::documented().with_background(20);
+    expected = set(expected, "GET /users", window(60, Per::Hour));
+    expected = set(expected, "GET /users", window(2, Per::Second));
+    let toml = "[tenant.limits]\n'GET /users' = { hour = 60, second = 2 }\n[index]\nshare = 20";
+    assert_eq!(load_file(toml).expect("accepted").limits, expected);
+    assert_eq!(load_file("").expect("accepted").limits, Limits::documented());
+    for (toml, told_of) in [
+        ("[tenant.limits]\n'GET /user' = { hour = 7 }", "GET /user; the nearest known one is GET /users"),
+        (
+            "[tenant.limits]\n'GET /users' = { hours = 7 }",
+            "unknown window hours; the nearest known one is hour",
+        ),
+        ("[tenant.limits]\n'GET /users' = { hour = 0 }", "expected a whole number from 1 to 100000"),
+        ("[tenant.limits]\n'GET /users' = 7", "expected windows"),
+        ("[tenant]\nlimits = 'canary'", "expected a section"),
+        ("[index]\nshare = 91", "from 1 to 90"),
+    ] {
+        assert!(told(load_file(toml)).contains(told_of), "{toml}: {}", told(load_file(toml)));
     }
 }
 

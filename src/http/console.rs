@@ -241,12 +241,16 @@ impl Room {
 
     async fn overview(&self, before: Option<OperationId>) -> Result<Overview, Failure> {
         let records = &self.console.records;
+        let budget = match &self.console.tenant {
+            Some(tenant) => tenant.budget().await,
+            None => Vec::new(),
+        };
         Ok(Overview {
+            budget,
             waiting: records.undecided_operations().await?,
             unactivated: records.unactivated_operations().await?,
             recent: records.operation_page(before.as_ref(), RECENT).await?,
             is_first: before.is_none(),
-            budget: self.console.tenant.as_ref().map(Lifecycle::budget).unwrap_or_default(),
         })
     }
 }

@@ -77,7 +77,7 @@ impl Lifecycle {
         let end = tokio::time::Instant::now() + JOIN;
         let mut joined = false;
         loop {
-            let status = self.zia.status(self.interactive()).await?;
+            let status = self.zia.status(self.interactive().finishing()).await?;
             if status != ActivationStatus::InProgress || tokio::time::Instant::now() >= end {
                 return Ok((status, joined));
             }

@@ -106,7 +106,7 @@ impl Lifecycle {
     async fn status_at_rest(&self, wait: Duration) -> Result<ActivationStatus, Failure> {
         let end = tokio::time::Instant::now() + wait;
         loop {
-            let status = self.zia.status(self.interactive()).await?;
+            let status = self.zia.status(self.interactive().finishing()).await?;
             if status != ActivationStatus::InProgress || tokio::time::Instant::now() >= end {
                 return Ok(status);
             }

@@ -169,6 +169,10 @@ impl From<zia::Error> for Failure {
                 (Code::EditLocked, "another administrator holds the edit lock; try again in a minute")
             }
             Kind::RateLimited { .. } => (Code::RateLimited, "call again at `retry_at`"),
+            Kind::Unaccounted => (
+                Code::StoreUnavailable,
+                "mend the store (`zia-mcp doctor` looks at it); calls are counted there before they are sent",
+            ),
             Kind::Unreachable => (Code::Upstream, "check the network and the configured cloud host"),
             Kind::TimedOut | Kind::Server => (Code::Upstream, "try again in a minute"),
             Kind::Garbled => {

@@ -64,7 +64,10 @@ impl Lifecycle {
             return;
         }
         // Signing out publishes staged changes (zia-facts §4), so only an ACTIVE tenant is left so.
-        let active = matches!(self.zia.status(Deadline::after(SIGN_OUT)).await, Ok(ActivationStatus::Active));
+        let active = matches!(
+            self.zia.status(Deadline::after(SIGN_OUT).finishing()).await,
+            Ok(ActivationStatus::Active)
+        );
         if active && let Err(error) = self.zia.sign_out().await {
             tracing::debug!(%error, "sign-out failed; the session ends by itself");
         }

@@ -134,15 +134,15 @@ impl Lifecycle {
             warnings,
             open_operations: open,
             unactivated_operations: unactivated,
-            budget: self.budget(),
+            budget: self.budget().await,
             index: IndexStatus { users: index.users as u64, as_of: index.as_of, complete: index.complete },
             mode: if read_only { "read_only" } else { "read_write" }.to_owned(),
         })
     }
 
-    /// The calls left of every documented limit, as this process counts them; ZIA is not asked.
-    pub fn budget(&self) -> Vec<Budget> {
-        self.zia.budget().into_iter().map(Budget::from).collect()
+    /// The calls left of every limit, in sum over all processes on the store; ZIA is not asked.
+    pub async fn budget(&self) -> Vec<Budget> {
+        self.zia.budget().await.into_iter().map(Budget::from).collect()
     }
 
     /// The caller's open and unactivated operations.

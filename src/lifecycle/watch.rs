@@ -37,7 +37,7 @@ impl Lifecycle {
                 break;
             }
             tokio::time::sleep_until(at).await;
-            last = self.zia.status(Deadline::after(READING)).await.ok().or(last);
+            last = self.zia.status(Deadline::after(READING).finishing()).await.ok().or(last);
             if last == Some(ActivationStatus::Active) {
                 return Activation::plain(ActivationState::Active);
             }
@@ -47,7 +47,8 @@ impl Lifecycle {
 
     /// Says why the tenant does not read `ACTIVE`.
     async fn not_active(&self, last: Option<ActivationStatus>) -> Activation {
-        if self.zia.eusa_accepted(Deadline::after(READING)).await.is_ok_and(|accepted| !accepted) {
+        if self.zia.eusa_accepted(Deadline::after(READING).finishing()).await.is_ok_and(|accepted| !accepted)
+        {
             let why =
                 "ZIA activates nothing before its end user subscription agreement is accepted in the portal";
             return Activation::with(ActivationState::Failed, why);
@@ -77,7 +78,7 @@ impl Lifecycle {
                 if waiting.is_empty() {
                     break;
                 }
-                let status = this.zia.status(Deadline::after(READING)).await;
+                let status = this.zia.status(Deadline::after(READING).finishing()).await;
                 if status.is_ok_and(|status| status == ActivationStatus::Active) {
                     this.close(waiting).await;
                 }

@@ -47,6 +47,8 @@ struct Database {
     /// One connection: writers queue up fairly here instead of fighting for SQLite's lock.
     writer: Pool,
     reader: Pool,
+    /// One connection, for what must outlive this process and not a power cut.
+    light: Pool,
     dir: PathBuf,
     path: PathBuf,
     log: PathBuf,
@@ -62,15 +64,15 @@ impl Engine {
         dir.ensure_file(&path)?;
         // Held until another one is open, or the log would go and come again.
         let first = sqlite::first(&path).await?;
-        let writer =
-            pool(1, Access::Write).connect_with(quiet(sqlite::options(&path, Access::Write)?)).await?;
-        let reader =
-            pool(READERS, Access::Read).connect_lazy_with(quiet(sqlite::options(&path, Access::Read)?));
+        let options = |access| Ok::<_, StoreError>(quiet(sqlite::options(&path, access)?));
+        let writer = pool(1, Access::Write).connect_with(options(Access::Write)?).await?;
+        let light = pool(1, Access::Count).connect_lazy_with(options(Access::Count)?);
+        let reader = pool(READERS, Access::Read).connect_lazy_with(options(Access::Read)?);
         first.close().await?;
         let identity = identity(&path).ok_or_else(gone)?;
         let log = dir.path.join(format!("{DATABASE}-wal"));
         let dir = dir.path.clone();
-        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space, trouble })))
+        Ok(Self(Ok(Database { writer, reader, light, dir, path, log, identity, space, trouble })))
     }
 
     /// No engine, for a reason.
@@ -94,9 +96,9 @@ impl Engine {
         let options = quiet(sqlite::options(&path, Access::Nothing)?);
         let pool = pool(READERS, Access::Nothing).connect_lazy_with(options);
         let log = dir.path.join(format!("{DATABASE}-wal"));
-        let (writer, reader, dir) = (pool.clone(), pool, dir.path.clone());
+        let (writer, light, reader, dir) = (pool.clone(), pool.clone(), pool, dir.path.clone());
         let (space, trouble) = (Space::new(&dir, space::of_disk()), Trouble::default());
-        Ok(Self(Ok(Database { writer, reader, dir, path, log, identity, space, trouble })))
+        Ok(Self(Ok(Database { writer, reader, light, dir, path, log, identity, space, trouble })))
     }
 
     /// Begins a writing transaction; no other writer runs until it ends.
@@ -126,6 +128,29 @@ impl Engine {
             }
         })?;
         heard
+    }
+
+    /// Begins a writing transaction that is not forced to the disk: it outlives this process however
+    /// that ends, and may be forgotten in a power cut.
+    pub(super) async fn begin_light(&self) -> Result<Tx, StoreError> {
+        let database = self.database()?;
+        let heard = database.trouble.at(Step::Count)?;
+        let tx = database.light.begin_with("BEGIN IMMEDIATE").await?;
+        heard.map(|()| tx)
+    }
+
+    /// Commits such a transaction.
+    pub(super) async fn commit_light(&self, tx: Tx) -> Result<(), StoreError> {
+        let database = self.database()?;
+        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
+            return Err(gone());
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Whether others on this database may be on other machines.
+    pub(super) fn is_remote(&self) -> bool {
+        false
     }
 
     /// Begins a transaction that only reads: one view of the database as it is now.
@@ -200,6 +225,7 @@ impl Engine {
     pub(super) async fn close(&self) {
         if let Ok(database) = &self.0 {
             database.reader.close().await;
+            database.light.close().await;
             database.writer.close().await;
         }
     }

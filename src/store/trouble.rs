@@ -15,6 +15,8 @@ pub enum Step {
     Commit,
     /// Something is read outside of one.
     Read,
+    /// A call of ZIA is counted.
+    Count,
     /// The key file is replaced.
     KeyFile,
 }

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::{
+    Deadline,
     endpoints::{Call, Endpoint},
     error::Error,
     fault::{Again, Fault},
@@ -35,7 +36,7 @@ impl Caller {
         &self,
         call: &C,
         permit: Option<&dyn SendPermit>,
-        until: Instant,
+        until: Deadline,
     ) -> Result<C::Output, Error> {
         let mut effort = Effort::new(C::ENDPOINT);
         loop {
@@ -44,7 +45,7 @@ impl Caller {
                 Err(fault) => fault,
             };
             match effort.pause(&fault, &self.timeouts, &self.jitter) {
-                Some(pause) if Instant::now() + pause <= until => sleep(pause).await,
+                Some(pause) if Instant::now() + pause <= until.at => sleep(pause).await,
                 _ => return Err(effort.error(fault)),
             }
         }
@@ -55,7 +56,7 @@ impl Caller {
         call: &C,
         permit: Option<&dyn SendPermit>,
         effort: &mut Effort,
-        until: Instant,
+        until: Deadline,
     ) -> Result<C::Output, Fault> {
         let pass = self.gate.pass(until).await?;
         self.with_pass(call, pass, permit, effort, until).await
@@ -66,7 +67,7 @@ impl Caller {
         &self,
         call: &C,
         pass: Pass,
-        until: Instant,
+        until: Deadline,
     ) -> Result<C::Output, Error> {
         let mut effort = Effort::new(C::ENDPOINT);
         self.with_pass(call, pass, None, &mut effort, until).await.map_err(|fault| effort.error(fault))
@@ -78,7 +79,7 @@ impl Caller {
         pass: Pass,
         permit: Option<&dyn SendPermit>,
         effort: &mut Effort,
-        until: Instant,
+        until: Deadline,
     ) -> Result<C::Output, Fault> {
         let prepared = self.prepare(call, &pass).ok_or_else(Fault::refused)?;
         let reply = self.line.exchange(prepared, permit, until).await;

@@ -102,6 +102,14 @@ impl Endpoint {
         self.method() != Method::GET
     }
 
+    /// Whether it changes the tenant, or publishes what was changed.
+    pub(super) fn edits(self) -> bool {
+        matches!(
+            self,
+            Self::CreateUser | Self::ReplaceUser | Self::DeleteUser | Self::DeleteUsers | Self::Activate
+        )
+    }
+
     /// The longest answer that is read, in bytes.
     pub(super) fn max_body(self) -> usize {
         const MIB: usize = 1 << 20;

@@ -35,6 +35,8 @@ pub enum Kind {
         /// When a call may be made again.
         retry_at: Timestamp,
     },
+    /// Nothing was sent: the call could not be counted in the store that all processes share.
+    Unaccounted,
     /// No connection, or it was lost.
     Unreachable,
     /// No whole answer in time.
@@ -121,6 +123,7 @@ impl Kind {
             Self::ReadOnly => "the tenant is in read-only mode for maintenance".into(),
             Self::EditLocked => "another session holds the tenant's edit lock".into(),
             Self::RateLimited { retry_at } => format!("the rate limit is used up until {retry_at:.0}"),
+            Self::Unaccounted => "nothing was sent, because the call cannot be counted in the store".into(),
             Self::Unreachable => "the connection failed".into(),
             Self::TimedOut => "no whole answer came in time".into(),
             Self::Garbled => "the answer is not one of ZIA's".into(),

@@ -44,6 +44,11 @@ impl Fault {
         Self::new(Kind::RateLimited { retry_at }, Again::Never)
     }
 
+    /// It cannot be counted, so it does not leave.
+    pub(super) fn unaccounted() -> Self {
+        Self::new(Kind::Unaccounted, Again::Never)
+    }
+
     /// ZIA answered 429.
     pub(super) fn rate_limited(retry_at: Timestamp, request_id: Option<String>) -> Self {
         Self { request_id, ..Self::new(Kind::RateLimited { retry_at }, Again::Opened) }

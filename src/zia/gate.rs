@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    Deadline,
     error::{Kind, SignInProblem},
     fault::Fault,
     line::Line,
@@ -32,7 +33,7 @@ pub(super) enum SignOn {
 }
 
 impl SignOn {
-    async fn sign_on(&self, line: &Line, until: Instant) -> Result<Credential, Fault> {
+    async fn sign_on(&self, line: &Line, until: Deadline) -> Result<Credential, Fault> {
         match self {
             Self::ApiKey(way) => way.sign_on(line, until).await,
             Self::OneApi(way) => way.sign_on(line, until).await,
@@ -104,9 +105,9 @@ impl Gate {
     }
 
     /// A pass that ZIA should accept, signing in if need be.
-    pub(super) async fn pass(self: &Arc<Self>, until: Instant) -> Result<Pass, Fault> {
+    pub(super) async fn pass(self: &Arc<Self>, until: Deadline) -> Result<Pass, Fault> {
         let seen = self.ended.load(Ordering::Acquire);
-        let state = timeout_at(until, self.state.clone().lock_owned()).await;
+        let state = timeout_at(until.at, self.state.clone().lock_owned()).await;
         let mut state = state.map_err(|_| Fault::late())?;
         if let Some(pass) = self.fresh(&mut state) {
             return Ok(pass);
@@ -121,14 +122,14 @@ impl Gate {
         // A task of its own: a caller who gives up must not undo what others wait for, nor hide a refusal.
         let gate = self.clone();
         let task = tokio::spawn(async move { gate.sign_on(state, until).await });
-        match timeout_at(until, task).await {
+        match timeout_at(until.at, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Fault::garbled()),
             Err(_) => Err(Fault::late()),
         }
     }
 
-    async fn sign_on(&self, mut state: OwnedMutexGuard<State>, until: Instant) -> Result<Pass, Fault> {
+    async fn sign_on(&self, mut state: OwnedMutexGuard<State>, until: Deadline) -> Result<Pass, Fault> {
         let result = self.way.sign_on(&self.line, until).await;
         let ended = self.ended.fetch_add(1, Ordering::AcqRel) + 1;
         match result {

@@ -1,14 +1,14 @@
 //! One request at a time: paced, sent, and closed after a 429.
 
 use http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
+    Deadline,
     fault::Fault,
-    limits::Pacer,
     outcome, retry_after,
     send::{Prepared, Reply, Wire},
+    turnstile::{Held, Turnstile},
 };
 use crate::{
     model::{Clock, SendPermit},
@@ -18,7 +18,7 @@ use crate::{
 /// The way to ZIA: limits first, then the wire.
 pub(super) struct Line {
     pub(super) wire: Wire,
-    pub(super) pacer: Pacer,
+    pub(super) turnstile: Turnstile,
     pub(super) clock: Clock,
 }
 
@@ -31,20 +31,22 @@ impl Line {
         &self,
         prepared: Prepared,
         permit: Option<&dyn SendPermit>,
-        until: Instant,
+        until: Deadline,
     ) -> Result<Reply, Fault> {
         let endpoint = prepared.endpoint;
-        if Instant::now() >= until {
+        if Instant::now() >= until.at {
             return Err(Fault::late());
         }
         let waiting = meter::zia_waiting(endpoint.name());
-        let _until_answered =
-            self.pacer.admit(endpoint, until).await.map_err(|at| Fault::paced(self.time(at)))?;
+        let _until_answered = self.turnstile.admit(endpoint, until).await.map_err(|held| match held {
+            Held::Until(at) => Fault::paced(self.turnstile.time(at)),
+            Held::Unaccounted => Fault::unaccounted(),
+        })?;
         drop(waiting);
         if permit.is_some_and(|permit| !permit.holds_for(self.wire.longest())) {
             return Err(Fault::late());
         }
-        let cut = (!endpoint.is_write()).then_some(until);
+        let cut = (!endpoint.is_write()).then_some(until.at);
         let sent = meter::zia_request(endpoint.name());
         let reply = self.wire.exchange(prepared, cut).await;
         sent.ended(outcome::word(&reply));
@@ -53,14 +55,8 @@ impl Line {
             return Ok(reply);
         }
         let wait = retry_after::wait(&reply.headers, &reply.body, self.clock.now());
-        self.pacer.close(endpoint, wait);
+        self.turnstile.refused(endpoint, wait, retry_after::lesson(&reply.body)).await;
         tracing::warn!(zia.endpoint = endpoint.name(), zia.wait_s = wait.as_secs(), "ZIA asked to wait");
-        Err(Fault::rate_limited(self.time(Instant::now() + wait), reply.request_id()))
-    }
-
-    /// The time of day of an instant.
-    pub(super) fn time(&self, at: Instant) -> Timestamp {
-        let ahead = SignedDuration::try_from(at.saturating_duration_since(Instant::now()));
-        self.clock.now().saturating_add(ahead.unwrap_or_default()).unwrap_or(Timestamp::MAX)
+        Err(Fault::rate_limited(self.turnstile.time(Instant::now() + wait), reply.request_id()))
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
+    Deadline,
     endpoints::{Endpoint, Proof, Token, TokenRequest, Unreadable},
     error::{Phase, SignInProblem},
     fault::{Again, Fault},
@@ -36,7 +37,7 @@ pub(super) struct ClientSignOn {
 
 impl ClientSignOn {
     /// Asks for a token once, and once more without the audience where that may be what is refused.
-    pub(super) async fn sign_on(&self, line: &Line, until: Instant) -> Result<Credential, Fault> {
+    pub(super) async fn sign_on(&self, line: &Line, until: Deadline) -> Result<Credential, Fault> {
         let audience = self.audience.as_deref().filter(|_| !self.without_audience.load(Ordering::Relaxed));
         let asked = Instant::now();
         let reply = self.ask(line, audience, until).await?;
@@ -49,7 +50,7 @@ impl ClientSignOn {
         Ok(bare)
     }
 
-    async fn ask(&self, line: &Line, audience: Option<&str>, until: Instant) -> Result<Reply, Fault> {
+    async fn ask(&self, line: &Line, audience: Option<&str>, until: Deadline) -> Result<Reply, Fault> {
         let proof = match &self.credential {
             settings::Credential::Secret(secret) => Proof::Secret(secret),
             settings::Credential::Key(signer) => Proof::Assertion(

@@ -6,6 +6,8 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::model::{Per, Window};
+
 /// Waits when nothing readable is said.
 const LEAST: Duration = Duration::from_secs(1);
 /// No window of the limits is longer than an hour (zia-facts §5).
@@ -24,6 +26,18 @@ pub(super) fn wait(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Duration
         .max();
     let gateway = || texts(headers, "x-ratelimit-reset").filter_map(span).max();
     said.or_else(gateway).unwrap_or(LEAST).clamp(LEAST, MOST)
+}
+
+/// The limit that a 429 names, as in `Rate Limit (1/SECOND) exceeded` (zia-facts §5).
+pub(super) fn lesson(body: &[u8]) -> Option<Window> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return None };
+    let said = fields.get("message")?.as_str()?;
+    let (_, rest) = said.split_once('(')?;
+    let (limit, per) = rest.split_once(')')?.0.split_once('/')?;
+    let per = per.trim().to_ascii_lowercase();
+    let per = Per::ALL.into_iter().find(|known| per.trim_end_matches('s') == known.as_str())?;
+    let limit = limit.trim().parse().ok().filter(|limit| *limit > 0)?;
+    Some(Window { limit, per })
 }
 
 fn texts<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -123,6 +137,29 @@ mod tests {
         assert_eq!(seconds(&[], r#"{"Retry-After": "3 MINUTES"}"#), 180);
         assert_eq!(seconds(&[], r#"{"Retry-After": [1]}"#), 1);
         assert_eq!(seconds(&[], "<html>"), 1);
+    }
+
+    #[test]
+    fn f15_the_limit_that_a_429_names_is_read() {
+        let said = |message: &str| lesson(serde_json::json!({ "message": message }).to_string().as_bytes());
+        let window = |limit, per| Some(Window { limit, per });
+        assert_eq!(said("Rate Limit (1/SECOND) exceeded"), window(1, Per::Second));
+        assert_eq!(said("Rate Limit (10/MINUTE) exceeded"), window(10, Per::Minute));
+        assert_eq!(said("rate limit ( 40 / hours ) exceeded"), window(40, Per::Hour));
+        for vague in [
+            "",
+            "Rate Limit exceeded",
+            "Rate Limit (0/SECOND) exceeded",
+            "Rate Limit (-1/SECOND) exceeded",
+            "Rate Limit (1/DAY) exceeded",
+            "Rate Limit (99999999999/HOUR) exceeded",
+            "Rate Limit (1/SECOND",
+            "Rate Limit (SECOND)",
+        ] {
+            assert_eq!(said(vague), None, "{vague}");
+        }
+        assert_eq!(lesson(b"<html>(1/SECOND)</html>"), None);
+        assert_eq!(lesson(br#"{"message": 1}"#), None);
     }
 
     #[test]

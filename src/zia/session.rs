@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use http::header;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::Instant;
 use url::Url;
 
 use super::{
+    Deadline,
     api_key::ApiKey,
     endpoints::{Endpoint, SignIn, SignedIn},
     fault::{Again, Fault},
@@ -30,7 +30,7 @@ pub(super) struct ApiKeySignOn {
 
 impl ApiKeySignOn {
     /// Signs in once; never repeats a refusal.
-    pub(super) async fn sign_on(&self, line: &Line, until: Instant) -> Result<Credential, Fault> {
+    pub(super) async fn sign_on(&self, line: &Line, until: Deadline) -> Result<Credential, Fault> {
         let sign_in = SignIn {
             username: &self.username,
             password: self.password.expose_secret(),

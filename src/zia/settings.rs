@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{api_key::ApiKey, assertion::Signer, clouds, limits::Limits, place};
+use crate::model::CallAccount;
 
 /// A setting that cannot be used; never holds its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +92,8 @@ pub struct Settings {
     pub(super) jitter: Jitter,
     /// Trusted besides the system's root certificates.
     pub(super) extra_ca: Vec<Certificate>,
+    /// Counts the calls of all who send to the tenant.
+    pub(super) account: Option<Arc<dyn CallAccount>>,
 }
 
 /// What each way to sign in needs.
@@ -192,6 +195,7 @@ impl Settings {
             limits: Limits::documented(),
             jitter: Arc::new(rand::random::<f64>),
             extra_ca: Vec::new(),
+            account: None,
         }
     }
 
@@ -205,6 +209,12 @@ impl Settings {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Counts every call on an account that others share, too.
+    #[must_use]
+    pub fn with_account(self, account: Arc<dyn CallAccount>) -> Self {
+        Self { account: Some(account), ..self }
     }
 
     /// Trusts these root certificates too, PEM, such as the one of a proxy that inspects TLS.

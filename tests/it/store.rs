@@ -1,6 +1,7 @@
 //! The store on a real disk.
 
 mod audit;
+mod budget;
 mod captures;
 mod damage;
 mod faults;
@@ -77,6 +78,14 @@ impl Home {
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    /// How many rows a table has.
+    async fn count(&self, table: &'static str) -> i64 {
+        let options = SqliteConnectOptions::new().filename(self.settings().state_dir.join("store.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     }
 
     fn new_operation(&self, action: Action, state: State, subject: Option<UserId>) -> NewOperation {

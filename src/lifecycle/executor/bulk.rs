@@ -201,7 +201,9 @@ impl Lifecycle {
     async fn sights(&self, details: &Details, users: &[UserId]) -> Sights {
         let mut sights = Sights::new();
         if details.by_list {
-            let Ok(everyone) = self.directory.everyone(Deadline::after(READING)).await else { return sights };
+            let Ok(everyone) = self.directory.everyone(Deadline::after(READING).finishing()).await else {
+                return sights;
+            };
             let there: HashMap<UserId, String> =
                 everyone.users.iter().map(|(seen, digest)| (seen.user.id, digest.to_string())).collect();
             for user in users {
@@ -215,7 +217,7 @@ impl Lifecycle {
             return sights;
         }
         for user in users {
-            match self.directory.by_id(*user, Deadline::after(READING)).await {
+            match self.directory.by_id(*user, Deadline::after(READING).finishing()).await {
                 Ok(None) => sights.insert(*user, Seen::AsWanted),
                 Ok(Some(found)) => sights.insert(*user, seen_as(details, *user, &found.object.to_string())),
                 Err(_) => None,

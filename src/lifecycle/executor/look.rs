@@ -52,7 +52,7 @@ impl Lifecycle {
         }
         if wish == Some(Wish::Delete)
             && last.seen == Seen::Unsettled
-            && self.is_gone_for_good(details, Deadline::after(READING), false).await
+            && self.is_gone_for_good(details, Deadline::after(READING).finishing(), false).await
         {
             last = Sight::of(Seen::AsWanted);
         }
@@ -60,7 +60,7 @@ impl Lifecycle {
     }
 
     async fn look_for_deletion(&self, details: &Details, id: UserId) -> Sight {
-        match self.directory.by_id(id, Deadline::after(READING)).await {
+        match self.directory.by_id(id, Deadline::after(READING).finishing()).await {
             Ok(None) => Sight::of(Seen::AsWanted),
             Ok(Some(found)) if is_object(details, &found.object) => Sight::of(Seen::AsBefore),
             Ok(Some(_)) => Sight::of(Seen::Otherwise),
@@ -70,7 +70,7 @@ impl Lifecycle {
 
     async fn look_for_change(&self, details: &Details, id: UserId) -> Sight {
         let Some(wanted) = &details.replacement else { return Sight::of(Seen::Unsettled) };
-        let found = match self.directory.by_id(id, Deadline::after(READING)).await {
+        let found = match self.directory.by_id(id, Deadline::after(READING).finishing()).await {
             Ok(Some(found)) => found,
             Ok(None) => return Sight::of(Seen::Otherwise),
             Err(_) => return Sight::of(Seen::Unsettled),
@@ -103,7 +103,7 @@ impl Lifecycle {
     ///
     /// A lost create left no id, so it is looked for by address, at the cost of a list.
     async fn created_user(&self, draft: &Draft, id: Option<UserId>) -> Option<Option<User>> {
-        let until = Deadline::after(READING);
+        let until = Deadline::after(READING).finishing();
         if let Some(id) = id {
             let found = self.directory.by_id(id, until).await.ok()?;
             // By id they may come encoded; ZIA's answer to the create was about this address.

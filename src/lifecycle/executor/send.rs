@@ -114,7 +114,7 @@ impl Lifecycle {
         details: &mut Details,
     ) -> Result<Option<Operation>, Failure> {
         let Some(id) = operation.subject else { return Err(internal()) };
-        let until = Deadline::after(PATIENCE);
+        let until = Deadline::after(PATIENCE).finishing();
         let seen = match self.directory.by_id(id, until).await {
             Ok(seen) => seen,
             Err(error) => return self.fail(operation, details.clone(), error.into()).await,

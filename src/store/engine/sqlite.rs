@@ -16,6 +16,8 @@ use super::StoreError;
 pub(super) enum Access {
     /// Change records.
     Write,
+    /// Change what must outlive this process and not a power cut.
+    Count,
     /// Read records, and do what the log needs.
     Read,
     /// Read records and leave the files alone.
@@ -31,6 +33,10 @@ const LOCK_WAIT: Duration = Duration::from_millis(1500);
 /// does not stay in free space (T27).
 const WRITING: &str = "PRAGMA busy_timeout = 1500; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                        PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA secure_delete = ON";
+
+/// How one is set up that counts: in the log's order all the same, and on disk with the next full commit.
+const COUNTING: &str = "PRAGMA busy_timeout = 1500; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
+                        PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA secure_delete = ON";
 
 /// How one is set up that reads, which may be the last to close and move the log then.
 ///
@@ -61,7 +67,11 @@ pub(super) fn options(path: &Path, access: Access) -> Result<AnyConnectOptions, 
 
 /// Sets a new connection up.
 pub(super) async fn prepare(connection: &mut AnyConnection, access: Access) -> Result<(), sqlx::Error> {
-    let pragmas = if access == Access::Write { WRITING } else { READING };
+    let pragmas = match access {
+        Access::Write => WRITING,
+        Access::Count => COUNTING,
+        Access::Read | Access::Nothing => READING,
+    };
     sqlx::raw_sql(pragmas).execute(connection).await.map(drop)
 }
 

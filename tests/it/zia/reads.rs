@@ -166,7 +166,7 @@ async fn a_read_ends_with_its_callers_deadline() {
     assert_eq!((error.kind, error.attempts), (Kind::TimedOut, 1));
     assert!(start.elapsed() < Duration::from_secs(1));
 
-    let error = zia.status(Deadline(Instant::now())).await.unwrap_err();
+    let error = zia.status(Deadline::at(Instant::now())).await.unwrap_err();
     assert_eq!((error.kind, error.attempts), (Kind::TimedOut, 0));
     assert_eq!(tenant.count(STATUS), 1);
 }
@@ -213,7 +213,8 @@ async fn the_documented_pace_is_kept_and_told() {
     assert!(start.elapsed() >= Duration::from_secs(1));
     let error = zia.users(&query, Deadline::after(Duration::from_millis(200))).await.unwrap_err();
     assert!(matches!(error.kind, Kind::RateLimited { .. }), "{error}");
-    let hour = zia.budget().into_iter().find(|line| line.endpoint == "GET /users" && line.per == "hour");
+    let hour =
+        zia.budget().await.into_iter().find(|line| line.endpoint == "GET /users" && line.per == "hour");
     assert_eq!(hour.map(|line| (line.limit, line.remaining)), Some((40, 38)));
     assert_eq!(tenant.count(USERS), 2);
 }

@@ -75,7 +75,7 @@ fn jane() -> NewUser {
 
 async fn everything(zia: &Zia, said: &mut String) {
     let new = jane();
-    said.push_str(&format!("{zia:?} {zia:#?} {new:?} {:?}", zia.budget()));
+    said.push_str(&format!("{zia:?} {zia:#?} {new:?} {:?}", zia.budget().await));
     let errors = [
         zia.status(soon()).await.map(drop),
         zia.users(&UserQuery::default(), soon()).await.map(drop),

@@ -191,7 +191,7 @@ async fn a_write_that_left_is_waited_for_after_its_deadline() {
     zia.sign_in(soon()).await.unwrap();
     delete(&zia, Deadline::after(Duration::from_millis(50))).await.unwrap();
 
-    let error = delete(&zia, Deadline(Instant::now())).await.unwrap_err();
+    let error = delete(&zia, Deadline::at(Instant::now())).await.unwrap_err();
     assert_eq!((error.kind, error.landed, tenant.count(DELETE)), (Kind::TimedOut, Landed::No, 1));
 }
 
