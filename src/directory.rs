@@ -15,7 +15,7 @@ pub use index::IndexState;
 pub(crate) use names::choose;
 pub use names::{Listing, NameError};
 pub use search::{Search, Searched};
-pub use users::{ById, Everyone, Lookup, Seen};
+pub use users::{ById, Everyone, Known, Lookup, Seen};
 pub(crate) use users::{is_encoded, to_user};
 
 use crate::{model::Clock, zia::Zia};
@@ -52,7 +52,7 @@ impl Directory {
     }
 
     /// How complete the index of users is.
-    pub fn index_state(&self) -> IndexState {
+    pub async fn index_state(&self) -> IndexState {
         self.shared.users.state()
     }
 }

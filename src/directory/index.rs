@@ -7,9 +7,14 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde_json::{json, value::RawValue};
 use tokio::time::Instant;
 
-use crate::model::{User, UserId};
+use super::users::{Known, Seen, to_user};
+use crate::{
+    model::{User, UserId},
+    zia::{Raw, ZiaUser},
+};
 
 /// How long a row answers a search without ZIA being asked.
 ///
@@ -48,9 +53,35 @@ struct Inner {
 
 #[derive(Debug)]
 struct Row {
-    user: Arc<User>,
+    user: Arc<Entry>,
     seen: Instant,
     as_of: Timestamp,
+}
+
+/// A user and its row.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    user: Arc<User>,
+    kind: Option<String>,
+    row: Box<RawValue>,
+    listed: bool,
+}
+
+/// A row of ZIA's list.
+pub(super) fn listed(row: &Raw<ZiaUser>) -> Entry {
+    let (user, kind) = (Arc::new(to_user(&row.value)), row.value.kind.clone());
+    Entry { user, kind, row: row.raw.clone(), listed: true }
+}
+
+/// A user as our write left it, in the form of a list row.
+pub(super) fn written(user: User) -> Entry {
+    let row = json!({
+        "id": user.id, "name": user.name, "email": user.email, "groups": user.groups,
+        "department": user.department, "comments": user.comments, "adminUser": user.admin_user,
+        "isNonEditable": !user.editable, "disabled": user.disabled,
+    });
+    let row = RawValue::from_string(row.to_string()).unwrap_or_default();
+    Entry { user: Arc::new(user), kind: None, row, listed: false }
 }
 
 impl Index {
@@ -59,7 +90,7 @@ impl Index {
     }
 
     /// Keeps one row as read at a time.
-    pub(super) fn keep(&self, user: User, as_of: Timestamp) {
+    pub(super) fn keep(&self, user: Entry, as_of: Timestamp) {
         self.lock().keep(user, Instant::now(), as_of);
     }
 
@@ -71,7 +102,7 @@ impl Index {
     }
 
     /// Replaces everything by a full list that was begun at a time.
-    pub(super) fn replace(&self, users: Vec<User>, began: Instant, as_of: Timestamp) {
+    pub(super) fn replace(&self, users: Vec<Entry>, began: Instant, as_of: Timestamp) {
         let mut inner = self.lock();
         // What was read one by one since the list began is newer than the list.
         let newer: Vec<_> = inner
@@ -85,7 +116,7 @@ impl Index {
         if users.len() > MAX_USERS {
             return;
         }
-        for user in users.into_iter().filter(|u| !gone.contains_key(&u.id)) {
+        for user in users.into_iter().filter(|u| !gone.contains_key(&u.user.id)) {
             inner.keep(user, began, as_of);
         }
         inner.gone = gone;
@@ -98,15 +129,28 @@ impl Index {
     /// A user by id, if seen lately.
     pub(super) fn by_id(&self, id: UserId) -> Option<(Arc<User>, Timestamp)> {
         let inner = self.lock();
-        inner.rows.get(&id).filter(|r| r.seen.elapsed() <= FRESH).map(|r| (Arc::clone(&r.user), r.as_of))
+        inner.rows.get(&id).filter(|r| r.seen.elapsed() <= FRESH).map(|r| (Arc::clone(&r.user.user), r.as_of))
     }
 
     /// A user by address, if seen lately and only one has it.
     pub(super) fn by_email(&self, folded: &str) -> Option<(Arc<User>, Timestamp)> {
         let inner = self.lock();
-        let ids = inner.by_email.get(folded).filter(|ids| ids.len() == 1)?;
-        let row = inner.rows.get(ids.iter().next()?)?;
-        (row.seen.elapsed() <= FRESH).then(|| (Arc::clone(&row.user), row.as_of))
+        let row = inner.only_with(folded)?;
+        (row.seen.elapsed() <= FRESH).then(|| (Arc::clone(&row.user.user), row.as_of))
+    }
+
+    pub(super) fn known_by_id(&self, id: UserId) -> Option<Known> {
+        self.lock().rows.get(&id).map(Row::known)
+    }
+
+    pub(super) fn known_by_email(&self, folded: &str) -> Option<Known> {
+        self.lock().only_with(folded).map(Row::known)
+    }
+
+    pub(super) fn absent(&self, folded: &str) -> Option<Timestamp> {
+        let inner = self.lock();
+        let (_, as_of) = inner.full?;
+        (!inner.by_email.contains_key(folded)).then_some(as_of)
     }
 
     /// All users, if a full list was read lately.
@@ -114,7 +158,7 @@ impl Index {
         let inner = self.lock();
         let (began, as_of) = inner.full?;
         (began.elapsed() <= FRESH)
-            .then(|| (inner.rows.values().map(|r| Arc::clone(&r.user)).collect(), as_of))
+            .then(|| (inner.rows.values().map(|r| Arc::clone(&r.user.user)).collect(), as_of))
     }
 
     /// All users, if a full list was begun after some time.
@@ -133,17 +177,31 @@ impl Index {
     }
 }
 
+impl Row {
+    fn known(&self) -> Known {
+        let Entry { user, kind, row, listed } = (*self.user).clone();
+        let seen = Seen { user: Arc::unwrap_or_clone(user), kind, row, by_id: None };
+        Known { seen, seen_at: self.as_of, listed }
+    }
+}
+
 impl Inner {
-    fn keep(&mut self, user: User, seen: Instant, as_of: Timestamp) {
-        self.forget(user.id);
-        self.gone.remove(&user.id);
-        self.by_email.entry(user.email.to_lowercase()).or_default().insert(user.id);
-        self.rows.insert(user.id, Row { user: Arc::new(user), seen, as_of });
+    fn keep(&mut self, entry: Entry, seen: Instant, as_of: Timestamp) {
+        let id = entry.user.id;
+        self.forget(id);
+        self.gone.remove(&id);
+        self.by_email.entry(entry.user.email.to_lowercase()).or_default().insert(id);
+        self.rows.insert(id, Row { user: Arc::new(entry), seen, as_of });
+    }
+
+    fn only_with(&self, folded: &str) -> Option<&Row> {
+        let ids = self.by_email.get(folded).filter(|ids| ids.len() == 1)?;
+        self.rows.get(ids.iter().next()?)
     }
 
     fn forget(&mut self, id: UserId) {
         let Some(row) = self.rows.remove(&id) else { return };
-        let folded = row.user.email.to_lowercase();
+        let folded = row.user.user.email.to_lowercase();
         if let Some(ids) = self.by_email.get_mut(&folded) {
             ids.remove(&id);
             if ids.is_empty() {
@@ -157,8 +215,8 @@ impl Inner {
 mod tests {
     use super::*;
 
-    fn user(id: i64, email: &str) -> User {
-        User {
+    fn user(id: i64, email: &str) -> Entry {
+        written(User {
             id: UserId::new(id).unwrap(),
             name: "n".into(),
             email: email.into(),
@@ -168,7 +226,7 @@ mod tests {
             admin_user: false,
             editable: true,
             disabled: false,
-        }
+        })
     }
 
     #[tokio::test(start_paused = true)]

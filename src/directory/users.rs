@@ -13,7 +13,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::MutexGuard, time::Instant};
 
 use super::{
-    Directory, names,
+    Directory, index, names,
     pages::{Next, Pages},
 };
 use crate::{
@@ -49,6 +49,17 @@ impl Seen {
         let Self { user, kind, row, by_id } = self;
         Self { user: user.clone(), kind: kind.clone(), row: row.clone(), by_id: by_id.clone() }
     }
+}
+
+/// One user, as last seen; ZIA is not asked.
+#[derive(Debug)]
+pub struct Known {
+    /// The user and its row.
+    pub seen: Seen,
+    /// When that was read from ZIA.
+    pub seen_at: Timestamp,
+    /// Whether the row is ZIA's own list row, and not put together from what our write was answered.
+    pub listed: bool,
 }
 
 /// Every user of the tenant, as its list shows them.
@@ -149,8 +160,23 @@ impl Directory {
         Ok(Everyone { users: rows.into_iter().map(with_digest).collect(), complete })
     }
 
+    /// The one user with this address or id, as last seen, whatever the age.
+    ///
+    /// Nothing if several have the address. Whoever writes reads the user live by id first.
+    pub async fn known(&self, who: &UserRef) -> Option<Known> {
+        match who {
+            UserRef::Id(id) => self.shared.users.known_by_id(*id),
+            UserRef::Email(email) => self.shared.users.known_by_email(&email.folded()),
+        }
+    }
+
+    /// As of when it is known that nobody has this address, from the last list read to its end.
+    pub async fn known_absent(&self, email: &Email) -> Option<Timestamp> {
+        self.shared.users.absent(&email.folded())
+    }
+
     /// A user seen in the last 90 seconds, and when.
-    pub fn recent(&self, who: &UserRef) -> Option<(Arc<User>, Timestamp)> {
+    pub async fn recent(&self, who: &UserRef) -> Option<(Arc<User>, Timestamp)> {
         match who {
             UserRef::Id(id) => self.shared.users.by_id(*id),
             UserRef::Email(email) => self.shared.users.by_email(&email.folded()),
@@ -165,12 +191,12 @@ impl Directory {
     }
 
     /// Takes note of a user that we wrote.
-    pub fn learn(&self, user: User) {
-        self.shared.users.keep(user, self.clock.now());
+    pub async fn learn(&self, user: User) {
+        self.shared.users.keep(index::written(user), self.clock.now());
     }
 
     /// Forgets a user that we deleted.
-    pub fn forget(&self, id: UserId) {
+    pub async fn forget(&self, id: UserId) {
         self.shared.users.forget(id);
     }
 
@@ -240,7 +266,7 @@ impl Directory {
     pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
         let rows = self.read(query, MAX_PAGES, until).await?;
         for row in &rows.rows {
-            self.learn(to_user(&row.value));
+            self.shared.users.keep(index::listed(row), self.clock.now());
         }
         Ok(rows)
     }
@@ -250,7 +276,7 @@ impl Directory {
         let (began, as_of) = (Instant::now(), self.clock.now());
         let rows = self.read(UserQuery::default(), max_pages, until).await?;
         if rows.complete {
-            let users = rows.rows.iter().map(|r| to_user(&r.value)).collect();
+            let users = rows.rows.iter().map(index::listed).collect();
             self.shared.users.replace(users, began, as_of);
         }
         Ok(rows)

@@ -125,13 +125,13 @@ impl Lifecycle {
     async fn find_one(&self, who: UserRef, find: &FindUser, until: Deadline) -> Result<FoundUsers, Failure> {
         let search = self.search_of(String::new(), find, until).await?;
         let keeps = |u: &User| search.keeps(u);
-        let known = || self.directory.recent(&who).filter(|_| !find.fresh);
-        let mut recent = known();
+        let known = async || self.directory.recent(&who).await.filter(|_| !find.fresh);
+        let mut recent = known().await;
         let mut _turn = None;
         if recent.is_none() && !find.fresh {
             // Many who ask for the same at once cost ZIA one list, not one each.
             _turn = Some(self.directory.turn().await);
-            recent = known();
+            recent = known().await;
         }
         if let Some((user, as_of)) = recent {
             let users = [(*user).clone()].into_iter().filter(keeps).collect();

@@ -125,7 +125,7 @@ impl Lifecycle {
             warnings.push(format!("operations cannot be listed: {}", f.message));
             (Vec::new(), Vec::new())
         });
-        let index = self.directory.index_state();
+        let index = self.directory.index_state().await;
         let read_only = self.settings.read_only || fault.is_some();
         Ok(TenantStatus {
             cloud: self.zia.cloud().to_owned(),
