@@ -54,8 +54,8 @@ pub use checkpoint_files::append_checkpoints;
 pub use checkpoints::Checkpoint;
 pub use error::StoreError;
 pub use index::{
-    By, ChangeKind, ChangeLog, Filling, IndexRow, IndexState, Indexed, NameKind, NameList, Noted, Sighting, Turn,
-    UserChange,
+    By, ChangeKind, ChangeLog, Filling, IndexRow, IndexState, Indexed, NameKind, NameList, Noted, Sighting,
+    Turn, UserChange,
 };
 pub use leases::{LEASE, RENEW_EVERY};
 pub use operations::NewOperation;

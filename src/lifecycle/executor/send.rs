@@ -124,7 +124,7 @@ impl Lifecycle {
         match seen {
             Some(object) if same(&object.object) => Ok(None),
             None if deletes && self.is_gone_for_good(details, until, true).await => {
-                self.directory.forget(id).await;
+                self.directory.gone(id).await;
                 details.note(wording::GONE_ALREADY);
                 self.step(operation, State::AlreadyDone, details, "user.absent").await.map(Some)
             }
@@ -197,7 +197,7 @@ impl Lifecycle {
         match after {
             State::AlreadyDone => {
                 if let Some(id) = sent.subject {
-                    self.directory.forget(id).await;
+                    self.directory.gone(id).await;
                 }
                 details.note(wording::ABSENT_ALREADY);
                 self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)

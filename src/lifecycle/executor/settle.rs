@@ -104,7 +104,10 @@ impl Lifecycle {
                 }
                 operation.subject = Some(user.id);
                 let user = if wish == Wish::Replace { self.as_in_list(&details, user) } else { user };
-                self.directory.learn(user.clone()).await;
+                match wish {
+                    Wish::Create => self.directory.learn(user.clone()).await,
+                    _ => self.directory.learn_change(user.clone()).await,
+                }
                 details.user = Some(Subject::User(user));
             }
             (_, None) => {}

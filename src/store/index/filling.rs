@@ -5,7 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::About;
-use crate::store::{Store, StoreError, engine::{Tx, bounded}, time};
+use crate::store::{
+    Store, StoreError,
+    engine::{Tx, bounded},
+    time,
+};
 
 /// How long the process that fills counts as doing so without a word.
 const TURN: SignedDuration = SignedDuration::from_mins(2);

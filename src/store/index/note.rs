@@ -164,9 +164,9 @@ impl Store {
             return Ok(Opened::new());
         }
         let statement = sql::among(concat!(columns!(), "WHERE u.place IN"), 0, changed.len());
-        let query = changed.iter().fold(sqlx::query_as(statement), |query, row| {
-            query.bind(place_of(about.number, row.id))
-        });
+        let query = changed
+            .iter()
+            .fold(sqlx::query_as(statement), |query, row| query.bind(place_of(about.number, row.id)));
         let rows: Vec<Sealed> = query.persistent(false).fetch_all(&mut **tx).await?;
         // One that does not open is written anew.
         let opened = rows.into_iter().filter_map(|row| self.open_indexed(tenant, row).ok());
@@ -229,7 +229,8 @@ impl Store {
             // Of a user whom a whole list did not show, somebody else's deletion was noted before.
             let news = gone > 0 || about.swept_at.is_none();
             let noted = news && (by != By::Elsewhere || about.swept_at.is_some());
-            let change = NewChange { id, kind: ChangeKind::Deleted, fields: String::new(), ours: by != By::Elsewhere };
+            let change =
+                NewChange { id, kind: ChangeKind::Deleted, fields: String::new(), ours: by != By::Elsewhere };
             let changes = if noted { vec![change] } else { Vec::new() };
             self.log_changes(&mut tx, &about, &changes, self.now()).await?;
             sqlx::query("UPDATE index_tenants SET users = users - $1 WHERE number = $2")
@@ -289,7 +290,8 @@ async fn marks(
     rows: &[IndexRow<'_>],
 ) -> Result<HashMap<String, (Vec<u8>, i64)>, StoreError> {
     let statement = sql::among("SELECT place, mark, seen_at FROM index_users WHERE place IN", 0, rows.len());
-    let query = rows.iter().fold(sqlx::query_as(statement), |query, row| query.bind(place_of(about.number, row.id)));
+    let query =
+        rows.iter().fold(sqlx::query_as(statement), |query, row| query.bind(place_of(about.number, row.id)));
     let known: Vec<(String, Vec<u8>, i64)> =
         query.persistent(rows.len() == CHUNK).fetch_all(&mut **tx).await?;
     Ok(known.into_iter().map(|(place, mark, seen_at)| (place, (mark, seen_at))).collect())

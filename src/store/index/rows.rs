@@ -38,7 +38,10 @@ pub struct Indexed {
 /// The row is personal data, which no debug form shows.
 impl std::fmt::Debug for Indexed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Indexed").field("id", &self.id.get()).field("seen_at", &self.seen_at).finish_non_exhaustive()
+        f.debug_struct("Indexed")
+            .field("id", &self.id.get())
+            .field("seen_at", &self.seen_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +116,12 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn indexed_after(&self, tenant: &str, seq: i64, most: u32) -> Result<(Vec<Indexed>, i64), StoreError> {
+    pub async fn indexed_after(
+        &self,
+        tenant: &str,
+        seq: i64,
+        most: u32,
+    ) -> Result<(Vec<Indexed>, i64), StoreError> {
         const SQL: &str = concat!(
             columns!(),
             "JOIN index_tenants t ON t.number = u.tenant WHERE t.tenant = $1 AND u.seq > $2 ORDER BY u.seq LIMIT $3"
@@ -131,7 +139,12 @@ impl Store {
     ///
     /// # Errors
     /// `Corrupt`; `Unavailable`.
-    pub async fn unseen_since(&self, tenant: &str, since: Timestamp, most: u32) -> Result<Vec<UserId>, StoreError> {
+    pub async fn unseen_since(
+        &self,
+        tenant: &str,
+        since: Timestamp,
+        most: u32,
+    ) -> Result<Vec<UserId>, StoreError> {
         let query = sqlx::query_scalar::<_, i64>(
             "SELECT u.id FROM index_users u JOIN index_tenants t ON t.number = u.tenant \
              WHERE t.tenant = $1 AND u.seen_at < $2 ORDER BY u.seen_at LIMIT $3",
@@ -157,7 +170,12 @@ impl Store {
     }
 
     /// Seals a row for its place.
-    pub(super) fn seal_indexed(&self, tenant: &str, place: &str, row: &IndexRow<'_>) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn seal_indexed(
+        &self,
+        tenant: &str,
+        place: &str,
+        row: &IndexRow<'_>,
+    ) -> Result<Vec<u8>, StoreError> {
         let (flags, body) = if text::can_be_packed(row.row) {
             (PACKED, text::packed(row.row))
         } else {
@@ -171,7 +189,8 @@ impl Store {
     pub(super) fn open_indexed(&self, tenant: &str, row: Sealed) -> Result<Indexed, StoreError> {
         let plain = self.0.vault.open(sealed_place(tenant, &row.place), &row.sealed)?;
         let (flags, body) = plain.split_first().ok_or(StoreError::Corrupt)?;
-        let text = if flags & PACKED != 0 { text::unpacked(body) } else { String::from_utf8(body.to_vec()).ok() };
+        let text =
+            if flags & PACKED != 0 { text::unpacked(body) } else { String::from_utf8(body.to_vec()).ok() };
         let id = UserId::new(row.id).ok_or(StoreError::Corrupt)?;
         let listed = flags & LISTED != 0;
         // The place is sealed with the row, and so is whose it is.

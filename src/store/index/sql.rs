@@ -34,7 +34,10 @@ mod tests {
 
     #[test]
     fn parameters_are_numbered_through() {
-        assert_eq!(among("SELECT 1 WHERE a = $1 AND b IN", 1, 3).0, "SELECT 1 WHERE a = $1 AND b IN ($2,$3,$4)");
+        assert_eq!(
+            among("SELECT 1 WHERE a = $1 AND b IN", 1, 3).0,
+            "SELECT 1 WHERE a = $1 AND b IN ($2,$3,$4)"
+        );
         assert_eq!(rows("INSERT INTO t (a, b)", 2, 2, "").0, "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) ");
     }
 }
