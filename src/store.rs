@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod figures;
 mod files;
+mod index;
 mod keys;
 mod leases;
 mod nonces;
@@ -55,6 +56,10 @@ pub use checkpoint_files::append_checkpoints;
 pub use checkpoints::Checkpoint;
 pub use error::StoreError;
 pub use figures::Figures;
+pub use index::{
+    By, ChangeKind, ChangeLog, Filling, IndexRow, IndexState, Indexed, NameKind, NameList, Noted, Sighting,
+    Turn, UserChange,
+};
 pub use leases::{LEASE, RENEW_EVERY};
 pub use operations::NewOperation;
 pub use passwords::Handed;

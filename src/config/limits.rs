@@ -16,7 +16,7 @@ const MOST: u32 = 100_000;
 
 /// The documented limits, with those in their place that the operator set.
 pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
-    let share = reader.number(("index", "share"), 1..=90, 50);
+    let share = reader.percent(("index", "share"), 50);
     let mut limits = Limits::documented().with_background(share);
     let Some(value) = reader.value("tenant", "limits").cloned() else { return limits };
     let Value::Table(endpoints) = value else {

@@ -135,7 +135,7 @@ fn an_unknown_name_is_told_with_the_nearest_known_one() {
         ("[policy]\nmaxopen = 1", "[policy] maxopen", "max_open"),
         ("max_open = 1", "max_open", "unknown section"),
         ("policy = 1", "policy", "expected a section"),
-        ("[index]\nx = 'canary'", "[index] x", "share"),
+        ("[index]\nsweep_hour = 'canary'", "[index] sweep_hour", "sweep_hours"),
         ("[tenant]\npassword = 'canary'", "[tenant] password", "ZIA_PASSWORD_FILE"),
     ] {
         let text = told(load_file(toml));
@@ -150,7 +150,7 @@ fn call_limits_are_set_by_endpoint_and_window() {
     let mut expected = Limits::documented().with_background(20);
     expected = set(expected, "GET /users", window(60, Per::Hour));
     expected = set(expected, "GET /users", window(2, Per::Second));
-    let toml = "[tenant.limits]\n'GET /users' = { hour = 60, second = 2 }\n[index]\nshare = 20";
+    let toml = "[tenant.limits]\n'GET /users' = { hour = 60, second = 2 }\n[index]\nshare = 0.2";
     assert_eq!(load_file(toml).expect("accepted").limits, expected);
     assert_eq!(load_file("").expect("accepted").limits, Limits::documented());
     for (toml, told_of) in [
@@ -162,7 +162,7 @@ fn call_limits_are_set_by_endpoint_and_window() {
         ("[tenant.limits]\n'GET /users' = { hour = 0 }", "expected a whole number from 1 to 100000"),
         ("[tenant.limits]\n'GET /users' = 7", "expected windows"),
         ("[tenant]\nlimits = 'canary'", "expected a section"),
-        ("[index]\nshare = 91", "from 1 to 90"),
+        ("[index]\nshare = 0.91", "from 0.01 to 0.9"),
     ] {
         assert!(told(load_file(toml)).contains(told_of), "{toml}: {}", told(load_file(toml)));
     }
@@ -189,6 +189,8 @@ fn the_file_sets_approval_policy_and_http() {
         [store]
         state_dir = "/var/lib/zia-mcp"
         [index]
+        share = 0.25
+        sweep_hours = 6
         "#,
     )
     .unwrap();
@@ -200,6 +202,14 @@ fn the_file_sets_approval_policy_and_http() {
     assert_eq!((config.policy.max_open, config.policy.protected.len()), (5, 1));
     assert!(config.http.behind_proxy && config.tenant.is_none());
     assert_eq!(config.state_dir, Path::new("/var/lib/zia-mcp"));
+    let index = (config.index.enabled, config.index.changes_days);
+    assert_eq!((index, config.index.sweep), ((true, 90), Duration::from_hours(6)));
+    for wrong in
+        ["share = 0.0", "share = 1.5", "share = 2", "share = 'half'", "sweep_hours = 0", "enabled = 1"]
+    {
+        let text = told(load_file(&format!("[index]\n{wrong}")));
+        assert!(text.contains(wrong.split(' ').next().unwrap()), "{wrong}: {text}");
+    }
 }
 
 #[test]

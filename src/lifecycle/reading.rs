@@ -13,17 +13,14 @@ use crate::{
 impl Lifecycle {
     /// How things stand at this moment; ZIA is not asked.
     pub async fn reading(&self) -> Reading {
-        let (ready, figures) = tokio::join!(self.ready(), self.store.figures(self.tenant(), VERIFIED));
-        Reading {
-            budget: self.budget_left(),
-            operations: self.operations(figures),
-            index: self.index_reading(),
-            store_writable: ready.is_ok(),
-        }
+        let figures = self.store.figures(self.tenant(), VERIFIED);
+        let (ready, figures, budget, index) =
+            tokio::join!(self.ready(), figures, self.budget_left(), self.index_reading());
+        Reading { budget, operations: self.operations(figures), index, store_writable: ready.is_ok() }
     }
 
-    fn budget_left(&self) -> Vec<BudgetLeft> {
-        let lines = self.budget().into_iter();
+    async fn budget_left(&self) -> Vec<BudgetLeft> {
+        let lines = self.budget().await.into_iter();
         lines
             .map(|line| BudgetLeft {
                 endpoint: line.endpoint,
@@ -44,10 +41,11 @@ impl Lifecycle {
         Some(Operations { open: open.into_iter().map(names).collect(), activation_lag })
     }
 
-    fn index_reading(&self) -> IndexReading {
-        let index = self.directory.index_state();
-        let age = index.as_of.map(|as_of| self.since(as_of));
-        IndexReading { users: index.users as u64, age, complete: index.complete }
+    async fn index_reading(&self) -> IndexReading {
+        let index = self.directory.index_state().await;
+        let complete = self.directory.complete_since().await.is_some();
+        let age = index.swept_at.map(|swept_at| self.since(swept_at));
+        IndexReading { users: index.users, age, complete }
     }
 
     /// The time since then; none where the clock was set back.

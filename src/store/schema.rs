@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_history.sql"),
     include_str!("migrations/0009_restored.sql"),
     include_str!("migrations/0010_budget.sql"),
+    include_str!("migrations/0011_index.sql"),
 ];
 
 /// What the canary says.
