@@ -88,10 +88,13 @@ impl Directory {
 
     /// What is known of an address or id: users as last seen, or that there was none.
     pub async fn remembered(&self, who: &UserRef) -> Option<Remembered> {
-        // Before the look at the rows, so that what it proves is not older than it says.
-        let since = self.complete_since().await;
         let rows = self.rows_of(who).await?;
-        let as_of = rows.iter().map(|row| row.seen_at).min().or(since)?;
+        if let Some(as_of) = rows.iter().map(|row| row.seen_at).min() {
+            return Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of });
+        }
+        // Looked for once more after it is known as of when, so that absence is not older than it says.
+        let as_of = self.complete_since().await?;
+        let rows = self.rows_of(who).await?;
         Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of })
     }
 
