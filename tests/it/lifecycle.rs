@@ -24,6 +24,7 @@ mod standing;
 mod store_faults;
 mod update;
 mod updated;
+mod waves;
 
 use std::time::Duration;
 
