@@ -9,6 +9,7 @@ mod env;
 mod error;
 mod file;
 mod http;
+mod index;
 mod policy;
 mod reader;
 mod sign_in;
@@ -23,6 +24,7 @@ pub use callers::CallerRule;
 pub use env::Env;
 pub use error::ConfigError;
 pub use http::{Http, check_token_name};
+pub use index::Index;
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
@@ -75,6 +77,8 @@ pub struct Config {
     pub initial_password: InitialPassword,
     /// The HTTP server.
     pub http: Http,
+    /// The index of users.
+    pub index: Index,
 }
 
 impl Config {
@@ -102,6 +106,7 @@ impl Config {
             policy: policy::policy(&mut reader),
             initial_password: policy::initial_password(&mut reader),
             http: http::http(&mut reader, flags, extra_ca.as_ref()),
+            index: index::index(&mut reader),
             extra_ca,
         };
         reader.finish(config)

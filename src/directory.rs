@@ -1,8 +1,12 @@
 //! Names to ids: users, groups and departments of the tenant.
 //!
 //! ZIA lists carry no total, ignore parameters they do not know, match names by parts and allow 40
-//! user lists an hour. This room turns them into answers that say how sure they are.
+//! user lists an hour. This room turns them into answers that say how sure they are, keeps what they
+//! showed in the store's index, and reads the whole list from time to time to see what changed.
 
+mod fields;
+mod filler;
+mod haystack;
 mod index;
 mod names;
 mod pages;
@@ -11,48 +15,48 @@ mod users;
 
 use std::sync::Arc;
 
-pub use index::IndexState;
+pub use index::{IndexSettings, Known, Remembered};
 pub(crate) use names::choose;
 pub use names::{Listing, NameError};
 pub use search::{Search, Searched};
 pub use users::{ById, Everyone, Lookup, Seen};
 pub(crate) use users::{is_encoded, to_user};
 
-use crate::{model::Clock, zia::Zia};
+use crate::{model::Clock, store::Store, zia::Zia};
 
 /// What the server knows of the tenant's users, groups and departments. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Directory {
     zia: Zia,
+    store: Store,
     clock: Clock,
+    settings: IndexSettings,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    users: index::Index,
     facts: users::FilterFacts,
     groups: names::Names,
     departments: names::Names,
+    haystack: tokio::sync::Mutex<haystack::Haystack>,
+    /// The number of the last change of a user.
+    changed: tokio::sync::watch::Sender<i64>,
     /// One listing at a time: the budget is 40 an hour, and a second caller can use the first's rows.
     listing: tokio::sync::Mutex<()>,
 }
 
 impl Directory {
-    /// An empty directory over a tenant.
-    pub fn new(zia: Zia, clock: Clock) -> Self {
+    /// The directory of a tenant, over what the store knows of it.
+    pub fn new(zia: Zia, store: Store, settings: IndexSettings, clock: Clock) -> Self {
         let shared = Shared {
-            users: index::Index::default(),
             facts: users::FilterFacts::default(),
             groups: names::Names::default(),
             departments: names::Names::default(),
+            haystack: tokio::sync::Mutex::default(),
+            changed: tokio::sync::watch::channel(0).0,
             listing: tokio::sync::Mutex::new(()),
         };
-        Self { zia, clock, shared: Arc::new(shared) }
-    }
-
-    /// How complete the index of users is.
-    pub fn index_state(&self) -> IndexState {
-        self.shared.users.state()
+        Self { zia, store, clock, settings, shared: Arc::new(shared) }
     }
 }

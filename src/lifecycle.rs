@@ -10,6 +10,7 @@ mod audit;
 mod authority;
 mod begin;
 mod bulk;
+mod changes;
 mod cursor;
 mod decide;
 mod deprovision;
@@ -65,6 +66,7 @@ pub use approval::{Answer, Question};
 pub use authority::Authority;
 pub use begin::Begun;
 pub use bulk::DeprovisionUsers;
+pub use changes::{ChangeKind, ChangedBy, ListUserChanges, UserChange, UserChanges};
 pub use decide::{Decided, Decision, Waiting};
 pub use deprovision::DeprovisionUser;
 pub use errand::{Errand, Luggage};
@@ -89,12 +91,15 @@ pub use update::UpdateUser;
 pub use viewer::{Person, SignIn, Viewer};
 pub use visit::Visit;
 
-pub use crate::store::{Approver, Proof};
 use crate::{
     directory::Directory,
     model::{Clock, Operation, OperationId},
     store::Store,
     zia::{Deadline, Zia},
+};
+pub use crate::{
+    directory::IndexSettings,
+    store::{Approver, Proof},
 };
 
 /// How long a call keeps its caller waiting; clients give up at 60 s (contract §3).
@@ -120,6 +125,8 @@ pub struct Settings {
     pub handoff: bool,
     /// When ZIA is read again to find out what became of a write.
     pub pace: Pace,
+    /// How the index of users is kept.
+    pub index: IndexSettings,
 }
 
 impl Default for Settings {
@@ -132,6 +139,7 @@ impl Default for Settings {
             read_only: false,
             handoff: false,
             pace: Pace::default(),
+            index: IndexSettings::default(),
         }
     }
 }
@@ -190,7 +198,7 @@ impl Lifecycle {
             cursor_key: store.derived_key("cursor"),
             console: OnceLock::new(),
         };
-        let directory = Directory::new(zia.clone(), clock.clone());
+        let directory = Directory::new(zia.clone(), store.clone(), settings.index, clock.clone());
         Self { zia, directory, store, clock, settings: Arc::new(settings), shared: Arc::new(shared) }
     }
 

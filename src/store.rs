@@ -15,6 +15,7 @@ mod checkpoints;
 mod engine;
 mod error;
 mod files;
+mod index;
 mod keys;
 mod leases;
 mod nonces;
@@ -53,6 +54,10 @@ pub use captures::{CaptureInfo, NewCapture};
 pub use checkpoint_files::append_checkpoints;
 pub use checkpoints::Checkpoint;
 pub use error::StoreError;
+pub use index::{
+    By, ChangeKind, ChangeLog, Filling, IndexRow, IndexState, Indexed, NameKind, NameList, Noted, Sighting,
+    Turn, UserChange,
+};
 pub use leases::{LEASE, RENEW_EVERY};
 pub use operations::NewOperation;
 pub use passwords::Handed;

@@ -56,7 +56,8 @@ pub(super) struct Serve {
 impl Serve {
     /// Serves until the client leaves or a signal comes.
     pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
-        let wired = Wired::start(general, &self.tenant, self.read_only).await?;
+        let mut wired = Wired::start(general, &self.tenant, self.read_only).await?;
+        wired.keep_index();
         let shutdown = CancellationToken::new();
         let asked = Arc::new(OnceLock::new());
         tokio::spawn({

@@ -8,7 +8,7 @@ use super::{Exit, General, TenantChoice, checkpoints::Keeper};
 use crate::{
     config::{self, Approval, Config, Env, Flags, InitialPassword},
     http::{self, HttpOptions, TlsFiles},
-    lifecycle::{self, Authority, Lifecycle, Policy, Records, Tier},
+    lifecycle::{self, Authority, IndexSettings, Lifecycle, Policy, Records, Tier},
     model::Clock,
     sandbox::{SandboxOptions, SandboxTenant},
     store::{self, Store, StoreError},
@@ -30,6 +30,9 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 /// How often captures that are kept no longer are looked for.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
+
+/// How long after the start the index of users is looked after.
+const INDEX_AFTER: Duration = Duration::from_secs(3);
 
 /// How long the end of a session may take.
 const SIGN_OUT: Duration = Duration::from_secs(1);
@@ -70,6 +73,18 @@ impl Wired {
         let mut background = vec![tokio::spawn(keep_recovering(lifecycle.clone()))];
         background.extend(config.capture_days.map(|days| tokio::spawn(keep_purging(records, days))));
         Ok(Self { config, lifecycle, tenant, background, checkpoints, store, _log: log })
+    }
+
+    /// Keeps the index of users filled from now on, unless that is switched off or there is no store.
+    pub(super) fn keep_index(&mut self) {
+        if self.config.index.enabled && self.lifecycle.unfit().is_none() {
+            let lifecycle = self.lifecycle.clone();
+            self.background.push(tokio::spawn(async move {
+                // Whoever starts the server has something to ask: that goes first.
+                tokio::time::sleep(INDEX_AFTER).await;
+                lifecycle.keep_index().await;
+            }));
+        }
     }
 
     /// Lets running operations end, signs out where that is safe, and ends an embedded tenant.
@@ -303,6 +318,13 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
     };
     let (ask, expires) = (config.approval.ask, config.approval.expires);
     let handoff = config.initial_password == InitialPassword::Handoff;
+    let index = IndexSettings {
+        enabled: config.index.enabled,
+        lists_an_hour: IndexSettings::share_of_lists(config.index.share_percent),
+        sweep: config.index.sweep,
+        changes_days: config.index.changes_days,
+        ..IndexSettings::default()
+    };
     lifecycle::Settings {
         policy,
         authority,
@@ -310,6 +332,7 @@ fn lifecycle_settings(config: &Config, read_only: bool) -> lifecycle::Settings {
         expires,
         read_only,
         handoff,
+        index,
         ..lifecycle::Settings::default()
     }
 }

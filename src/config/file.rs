@@ -80,7 +80,7 @@ const SCHEMA: [(&str, &[&str]); 7] = [
         ],
     ),
     ("store", &["capture_days", "checkpoint_file", "key_file", "state_dir"]),
-    ("index", &[]),
+    ("index", &["changes_days", "enabled", "share", "sweep_hours"]),
 ];
 
 /// Keys that someone may expect in the file, though secrets are never read from it.
@@ -162,9 +162,6 @@ fn unknown_in(section: &str, value: &Value) -> Vec<(String, String)> {
 fn advice(section: &str, key: &str, keys: &[&str]) -> String {
     if let Some((.., env)) = SECRETS.iter().find(|(s, k, _)| *s == section && *k == key) {
         return format!("secrets are not read from this file; set {env} or {env}_FILE in the environment");
-    }
-    if keys.is_empty() {
-        return "unknown setting; this section has none yet".into();
     }
     format!("unknown setting; the nearest known one is {}", nearest(key, keys.iter().copied()))
 }

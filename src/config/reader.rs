@@ -217,6 +217,17 @@ impl<'a> Reader<'a> {
         number
     }
 
+    /// A share above 0 and at most 1, in whole percent, or the default.
+    pub(super) fn percent(&mut self, key: Key, default: u32) -> u32 {
+        let Some(value) = self.file.get(key.0, key.1) else { return default };
+        let share = value.as_float().or_else(|| value.as_integer().filter(|n| *n == 1).map(|_| 1.0));
+        let percent = share.and_then(|share| (1..=100).find(|n| (share * 100.0 - f64::from(*n)).abs() < 0.5));
+        percent.unwrap_or_else(|| {
+            self.wrong(key, "a share from 0.01 to 1.0");
+            default
+        })
+    }
+
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: Key, words: &[(&str, T)]) -> Option<T> {
         let value = self.file.get(key.0, key.1)?.as_str();

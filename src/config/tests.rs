@@ -134,7 +134,7 @@ fn an_unknown_name_is_told_with_the_nearest_known_one() {
         ("[policy]\nmaxopen = 1", "[policy] maxopen", "max_open"),
         ("max_open = 1", "max_open", "unknown section"),
         ("policy = 1", "policy", "expected a section"),
-        ("[index]\nx = 'canary'", "[index] x", "none yet"),
+        ("[index]\nsweep_hour = 'canary'", "[index] sweep_hour", "sweep_hours"),
         ("[tenant]\npassword = 'canary'", "[tenant] password", "ZIA_PASSWORD_FILE"),
     ] {
         let text = told(load_file(toml));
@@ -163,6 +163,8 @@ fn the_file_sets_approval_policy_and_http() {
         [store]
         state_dir = "/var/lib/zia-mcp"
         [index]
+        share = 0.25
+        sweep_hours = 6
         "#,
     )
     .unwrap();
@@ -174,6 +176,14 @@ fn the_file_sets_approval_policy_and_http() {
     assert_eq!((config.policy.max_open, config.policy.protected.len()), (5, 1));
     assert!(config.http.behind_proxy && config.tenant.is_none());
     assert_eq!(config.state_dir, Path::new("/var/lib/zia-mcp"));
+    let index = (config.index.enabled, config.index.share_percent, config.index.changes_days);
+    assert_eq!((index, config.index.sweep), ((true, 25, 90), Duration::from_hours(6)));
+    for wrong in
+        ["share = 0.0", "share = 1.5", "share = 2", "share = 'half'", "sweep_hours = 0", "enabled = 1"]
+    {
+        let text = told(load_file(&format!("[index]\n{wrong}")));
+        assert!(text.contains(wrong.split(' ').next().unwrap()), "{wrong}: {text}");
+    }
 }
 
 #[test]

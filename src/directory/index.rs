@@ -1,203 +1,266 @@
-//! The users seen lately, in memory.
+//! What the store knows of the tenant's users.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Directory, fields,
+    users::{ById, Seen, is_encoded, to_user},
+};
+use crate::{
+    model::{Email, User, UserId, UserRef},
+    store::{By, ChangeKind, ChangeLog, IndexRow, IndexState, Indexed, Sighting, StoreError},
+    zia::{Raw, ZiaUser},
 };
 
-use jiff::Timestamp;
-use tokio::time::Instant;
-
-use crate::model::{User, UserId};
-
-/// How long a row answers a search without ZIA being asked.
-///
-/// One full list every 90 s is what ZIA's 40 lists an hour allow (zia-facts §5).
-const FRESH: Duration = Duration::from_secs(90);
-
-/// The most users kept; a larger tenant is searched live.
-const MAX_USERS: usize = 50_000;
-
-/// How complete the index is.
+/// How the index is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndexState {
-    /// Users in it.
-    pub users: usize,
-    /// When the last full list was begun.
-    pub as_of: Option<Timestamp>,
-    /// Whether it holds every user of that time.
-    pub complete: bool,
+pub struct IndexSettings {
+    /// Whether it is filled in the background.
+    pub enabled: bool,
+    /// User lists that the background may ask for in an hour.
+    pub lists_an_hour: u32,
+    /// How long after a whole list was begun the next one is.
+    pub sweep: Duration,
+    /// How long changes are kept, in days.
+    pub changes_days: u32,
+    /// Between two lists of the background, so that callers' own lists get their turn.
+    pub pause: Duration,
+    /// How often the background looks whether something is due.
+    pub tick: Duration,
 }
 
-/// Rows by id, and the time of the last full list.
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    /// Plain, since no await happens under it.
-    inner: Mutex<Inner>,
+impl Default for IndexSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            lists_an_hour: Self::share_of_lists(50),
+            sweep: Duration::from_hours(24),
+            changes_days: 90,
+            pause: Duration::from_secs(12),
+            tick: Duration::from_secs(30),
+        }
+    }
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    rows: HashMap<UserId, Row>,
-    by_email: HashMap<String, HashSet<UserId>>,
-    /// When users were deleted, so that a list begun before does not bring them back.
-    gone: HashMap<UserId, Instant>,
-    full: Option<(Instant, Timestamp)>,
+/// ZIA's limit on user lists, per hour (zia-facts §5).
+const LISTS_AN_HOUR: u32 = 40;
+
+impl IndexSettings {
+    /// So many percent of the user lists that ZIA allows in an hour; at least one.
+    pub fn share_of_lists(percent: u32) -> u32 {
+        (LISTS_AN_HOUR * percent / 100).clamp(1, LISTS_AN_HOUR)
+    }
+
+    /// How long a whole list counts as one: for two sweeps, as one may fail.
+    fn counts_for(&self) -> SignedDuration {
+        SignedDuration::try_from(self.sweep * 2).unwrap_or(SignedDuration::MAX)
+    }
 }
 
+/// One user, as last seen; ZIA is not asked.
 #[derive(Debug)]
-struct Row {
-    user: Arc<User>,
-    seen: Instant,
-    as_of: Timestamp,
+pub struct Known {
+    /// The user and its row.
+    pub seen: Seen,
+    /// When that was read from ZIA.
+    pub seen_at: Timestamp,
+    /// Whether the row is ZIA's own list row, and not put together from what our write was answered.
+    pub listed: bool,
 }
 
-impl Index {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The users that an address or id names, as last seen.
+#[derive(Debug)]
+pub struct Remembered {
+    /// The users; none if there provably was none.
+    pub users: Vec<User>,
+    /// When that was read from ZIA.
+    pub as_of: Timestamp,
+}
+
+impl Directory {
+    /// The one user with this address or id, as last seen, whatever the age.
+    ///
+    /// Nothing if several have the address. Whoever writes reads the user live by id first.
+    pub async fn known(&self, who: &UserRef) -> Option<Known> {
+        let mut rows = self.rows_of(who).await?;
+        let only = rows.pop().filter(|_| rows.is_empty())?;
+        let (seen_at, listed) = (only.seen_at, only.listed);
+        Some(Known { seen: Seen::from(fields::read(&only.row)?), seen_at, listed })
     }
 
-    /// Keeps one row as read at a time.
-    pub(super) fn keep(&self, user: User, as_of: Timestamp) {
-        self.lock().keep(user, Instant::now(), as_of);
+    /// As of when it is known that nobody has this address, from the last list read to its end.
+    pub async fn known_absent(&self, email: &Email) -> Option<Timestamp> {
+        let since = self.complete_since().await?;
+        let rows = self.rows_of(&UserRef::Email(email.clone())).await?;
+        rows.is_empty().then_some(since)
     }
 
-    /// Forgets a user.
-    pub(super) fn forget(&self, id: UserId) {
-        let mut inner = self.lock();
-        inner.forget(id);
-        inner.gone.insert(id, Instant::now());
+    /// What is known of an address or id: users as last seen, or that there was none.
+    pub async fn remembered(&self, who: &UserRef) -> Option<Remembered> {
+        // Before the look at the rows, so that what it proves is not older than it says.
+        let since = self.complete_since().await;
+        let rows = self.rows_of(who).await?;
+        let as_of = rows.iter().map(|row| row.seen_at).min().or(since)?;
+        Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of })
     }
 
-    /// Replaces everything by a full list that was begun at a time.
-    pub(super) fn replace(&self, users: Vec<User>, began: Instant, as_of: Timestamp) {
-        let mut inner = self.lock();
-        // What was read one by one since the list began is newer than the list.
-        let newer: Vec<_> = inner
-            .rows
-            .drain()
-            .filter(|(_, r)| r.seen > began)
-            .map(|(_, r)| (r.user, r.seen, r.as_of))
-            .collect();
-        let gone: HashMap<_, _> = inner.gone.drain().filter(|(_, at)| *at > began).collect();
-        *inner = Inner::default();
-        if users.len() > MAX_USERS {
-            return;
+    /// How complete the index of users is.
+    pub async fn index_state(&self) -> IndexState {
+        let state = self.store.index_state(self.zia.tenant()).await;
+        state.inspect_err(unread).unwrap_or_default()
+    }
+
+    /// When the last list that was read to its end was begun, unless that is too long ago.
+    pub async fn complete_since(&self) -> Option<Timestamp> {
+        let swept = self.index_state().await.swept_at?;
+        let oldest = self.clock.now().saturating_sub(self.settings.counts_for()).unwrap_or(Timestamp::MIN);
+        (swept >= oldest).then_some(swept)
+    }
+
+    /// Takes note of a user that we created, once that is verified.
+    pub async fn learn(&self, user: User) {
+        self.learn_as(&user, By::Us(ChangeKind::Created)).await;
+    }
+
+    /// Takes note of a user that we changed, once that is verified.
+    pub async fn learn_change(&self, user: User) {
+        self.learn_as(&user, By::Us(ChangeKind::Updated)).await;
+    }
+
+    /// Forgets a user that we deleted, once that is verified.
+    pub async fn forget(&self, id: UserId) {
+        self.drop_row(id, By::Us(ChangeKind::Deleted)).await;
+    }
+
+    /// Forgets a user that somebody else deleted.
+    pub async fn gone(&self, id: UserId) {
+        self.drop_row(id, By::Elsewhere).await;
+    }
+
+    /// What changed, by whom, after a number or from the oldest one kept.
+    ///
+    /// # Errors
+    /// `NotFound` if there were changes after that number that are kept no longer; `Unavailable`.
+    pub async fn user_changes(&self, after: Option<i64>, most: u32) -> Result<ChangeLog, StoreError> {
+        self.store.user_changes(self.zia.tenant(), after, most).await
+    }
+
+    /// What changed after a number, or as much of that as is kept.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn newest_changes(&self, after: i64) -> Result<ChangeLog, StoreError> {
+        match self.user_changes(Some(after), u32::MAX).await {
+            Err(StoreError::NotFound) => self.user_changes(None, u32::MAX).await,
+            other => other,
         }
-        for user in users.into_iter().filter(|u| !gone.contains_key(&u.id)) {
-            inner.keep(user, began, as_of);
+    }
+
+    /// Ticks whenever a user changed.
+    pub fn changed_users(&self) -> tokio::sync::watch::Receiver<i64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Takes note of rows of ZIA's list.
+    pub(super) async fn note(&self, rows: &[Raw<ZiaUser>], began: Timestamp) {
+        let rows: Vec<_> = rows.iter().map(listed).collect();
+        if let Err(error) = self.note_rows(&rows, began, By::Elsewhere).await {
+            unread(&error);
         }
-        inner.gone = gone;
-        for (user, seen, as_of) in newer {
-            inner.keep(Arc::unwrap_or_clone(user), seen, as_of);
+    }
+
+    /// Takes note of rows.
+    pub(super) async fn note_rows(
+        &self,
+        rows: &[IndexRow<'_>],
+        began: Timestamp,
+        by: By,
+    ) -> Result<(), StoreError> {
+        let sighting = Sighting { tenant: self.zia.tenant(), rows, began, by, differs: fields::differing };
+        // Boxed, as all that leads here nests deep otherwise.
+        let noted = Box::pin(self.store.note_users(&sighting)).await?;
+        if noted.changes > 0 {
+            self.tell_of_changes().await;
         }
-        inner.full = Some((began, as_of));
+        Ok(())
     }
 
-    /// A user by id, if seen lately.
-    pub(super) fn by_id(&self, id: UserId) -> Option<(Arc<User>, Timestamp)> {
-        let inner = self.lock();
-        inner.rows.get(&id).filter(|r| r.seen.elapsed() <= FRESH).map(|r| (Arc::clone(&r.user), r.as_of))
+    /// Takes note of a user read by id, which shows less than the list.
+    pub(super) async fn note_by_id(&self, found: &ById, began: Timestamp) {
+        let Some(known) = self.known(&UserRef::Id(found.user.id)).await else { return };
+        let before = known.seen.user;
+        let plain = |now: &str, before: String| {
+            if is_encoded(now) || now.is_empty() { before } else { now.to_owned() }
+        };
+        let email = found.plain_email.clone().unwrap_or(before.email);
+        let user = User {
+            name: plain(&found.user.name, before.name),
+            editable: before.editable,
+            email,
+            ..found.user.clone()
+        };
+        let row = fields::written(&user);
+        let row = IndexRow { id: user.id, email: &user.email, row: &row, listed: false };
+        if let Err(error) = self.note_rows(&[row], began, By::Elsewhere).await {
+            unread(&error);
+        }
     }
 
-    /// A user by address, if seen lately and only one has it.
-    pub(super) fn by_email(&self, folded: &str) -> Option<(Arc<User>, Timestamp)> {
-        let inner = self.lock();
-        let ids = inner.by_email.get(folded).filter(|ids| ids.len() == 1)?;
-        let row = inner.rows.get(ids.iter().next()?)?;
-        (row.seen.elapsed() <= FRESH).then(|| (Arc::clone(&row.user), row.as_of))
+    /// Lets whoever follows changes know how many there are now.
+    pub(super) async fn tell_of_changes(&self) {
+        let change = self.index_state().await.change;
+        self.shared.changed.send_if_modified(|last| {
+            let news = *last != change;
+            *last = change;
+            news
+        });
     }
 
-    /// All users, if a full list was read lately.
-    pub(super) fn all(&self) -> Option<(Vec<Arc<User>>, Timestamp)> {
-        let inner = self.lock();
-        let (began, as_of) = inner.full?;
-        (began.elapsed() <= FRESH)
-            .then(|| (inner.rows.values().map(|r| Arc::clone(&r.user)).collect(), as_of))
+    async fn rows_of(&self, who: &UserRef) -> Option<Vec<Indexed>> {
+        let tenant = self.zia.tenant();
+        let rows = match who {
+            UserRef::Id(id) => self.store.indexed(tenant, *id).await.map(|row| row.into_iter().collect()),
+            UserRef::Email(email) => self.store.indexed_by_email(tenant, email).await,
+        };
+        let mut rows: Vec<_> = rows.inspect_err(unread).ok()?;
+        if let UserRef::Email(email) = who {
+            // What is kept of a digest could belong to another address, too.
+            rows.retain(|row| user_of(row).is_some_and(|user| email.is(&user.email)));
+        }
+        Some(rows)
     }
 
-    /// All users, if a full list was begun after some time.
-    pub(super) fn all_begun_after(&self, asked: Instant) -> Option<(Vec<Arc<User>>, Timestamp)> {
-        let began_after = self.lock().full.is_some_and(|(began, _)| began >= asked);
-        began_after.then(|| self.all()).flatten()
+    async fn learn_as(&self, user: &User, by: By) {
+        let row = fields::written(user);
+        let row = IndexRow { id: user.id, email: &user.email, row: &row, listed: false };
+        if let Err(error) = self.note_rows(&[row], self.clock.now(), by).await {
+            unread(&error);
+        }
     }
 
-    pub(super) fn state(&self) -> IndexState {
-        let inner = self.lock();
-        IndexState {
-            users: inner.rows.len(),
-            as_of: inner.full.map(|(_, at)| at),
-            complete: inner.full.is_some(),
+    async fn drop_row(&self, id: UserId, by: By) {
+        match Box::pin(self.store.forget_indexed(self.zia.tenant(), id, by)).await {
+            Ok(true) => self.tell_of_changes().await,
+            Ok(false) => {}
+            Err(error) => unread(&error),
         }
     }
 }
 
-impl Inner {
-    fn keep(&mut self, user: User, seen: Instant, as_of: Timestamp) {
-        self.forget(user.id);
-        self.gone.remove(&user.id);
-        self.by_email.entry(user.email.to_lowercase()).or_default().insert(user.id);
-        self.rows.insert(user.id, Row { user: Arc::new(user), seen, as_of });
-    }
-
-    fn forget(&mut self, id: UserId) {
-        let Some(row) = self.rows.remove(&id) else { return };
-        let folded = row.user.email.to_lowercase();
-        if let Some(ids) = self.by_email.get_mut(&folded) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_email.remove(&folded);
-            }
-        }
-    }
+/// A row of ZIA's list, to be noted.
+pub(super) fn listed(row: &Raw<ZiaUser>) -> IndexRow<'_> {
+    let email = row.value.email.as_deref().unwrap_or_default();
+    IndexRow { id: row.value.id, email, row: row.raw.get(), listed: true }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The user of a kept row.
+pub(super) fn user_of(row: &Indexed) -> Option<User> {
+    fields::read(&row.row).map(|raw| to_user(&raw.value))
+}
 
-    fn user(id: i64, email: &str) -> User {
-        User {
-            id: UserId::new(id).unwrap(),
-            name: "n".into(),
-            email: email.into(),
-            department: None,
-            groups: vec![],
-            comments: None,
-            admin_user: false,
-            editable: true,
-            disabled: false,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_row_answers_for_ninety_seconds() {
-        let index = Index::default();
-        index.keep(user(1, "A@x.example"), Timestamp::UNIX_EPOCH);
-        assert!(index.by_email("a@x.example").is_some());
-        tokio::time::advance(FRESH + Duration::from_secs(1)).await;
-        assert!(index.by_email("a@x.example").is_none());
-        assert!(index.by_id(UserId::new(1).unwrap()).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_read_after_a_list_began_outlives_the_list() {
-        let index = Index::default();
-        let began = Instant::now();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        index.keep(user(2, "new@x.example"), Timestamp::UNIX_EPOCH);
-        index.replace(vec![user(1, "old@x.example")], began, Timestamp::UNIX_EPOCH);
-        assert!(index.by_email("new@x.example").is_some());
-        assert!(index.by_email("old@x.example").is_some());
-        assert!(index.state().complete);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn two_users_with_one_address_are_never_picked_from() {
-        let index = Index::default();
-        index.keep(user(1, "a@x.example"), Timestamp::UNIX_EPOCH);
-        index.keep(user(2, "A@x.example"), Timestamp::UNIX_EPOCH);
-        assert!(index.by_email("a@x.example").is_none());
-    }
+/// The index is there to spare calls: without it, ZIA is asked.
+pub(super) fn unread(error: &StoreError) {
+    tracing::debug!(%error, "the index of users cannot be used");
 }

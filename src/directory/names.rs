@@ -7,10 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     Directory,
+    index::unread,
     pages::{Next, Pages},
 };
 use crate::{
     model::Named,
+    store::{NameKind, NameList},
     zia::{Deadline, Error, ListQuery, ZiaNamed},
 };
 
@@ -64,15 +66,6 @@ pub enum NameError {
         /// All that have it.
         candidates: Vec<Named>,
     },
-}
-
-/// Which of the two kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NameKind {
-    /// Groups.
-    Group,
-    /// Departments.
-    Department,
 }
 
 impl Directory {
@@ -179,9 +172,28 @@ impl Directory {
         if let Some(known) = names.younger_than(max_age) {
             return Ok(known);
         }
+        if let Some(kept) = self.kept_names(kind).await {
+            names.keep(kept);
+            if let Some(known) = names.younger_than(max_age) {
+                return Ok(known);
+            }
+        }
         let listing = self.read_names(kind, until).await?;
         names.keep(listing.clone());
+        let Listing { items, as_of, complete, .. } = listing.clone();
+        let list = NameList { items, as_of, complete };
+        if let Err(error) = self.store.keep_names(self.zia.tenant(), kind, &list).await {
+            unread(&error);
+        }
         Ok(listing)
+    }
+
+    /// The list as this or another process last read it.
+    async fn kept_names(&self, kind: NameKind) -> Option<Listing> {
+        let kept = self.store.kept_names(self.zia.tenant(), kind).await.inspect_err(unread).ok()??;
+        let age = Duration::try_from(self.clock.now().duration_since(kept.as_of)).ok()?;
+        let NameList { items, as_of, complete } = kept;
+        Some(Listing { items, as_of, complete, read_at: Instant::now().checked_sub(age)? })
     }
 
     async fn read_names(&self, kind: NameKind, until: Deadline) -> Result<Listing, Error> {
@@ -216,8 +228,12 @@ impl Names {
         list.as_ref().filter(|l| l.read_at.elapsed() <= age).cloned()
     }
 
+    /// Keeps a list, unless a later one is kept.
     fn keep(&self, listing: Listing) {
-        *self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(listing);
+        let mut list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if list.as_ref().is_none_or(|kept| kept.read_at <= listing.read_at) {
+            *list = Some(listing);
+        }
     }
 }
 

@@ -25,6 +25,16 @@ impl Pages {
         Self { requested: usize::try_from(requested).unwrap_or(usize::MAX), honest, first: None }
     }
 
+    /// Follows a list on whose first page had so many rows, 0 if none was read.
+    pub(super) fn resume(requested: u32, honest: usize, first: usize) -> Self {
+        Self { first: (first > 0).then_some(first), ..Self::new(requested, honest) }
+    }
+
+    /// Rows of the first page, 0 before it was read.
+    pub(super) fn first(&self) -> usize {
+        self.first.unwrap_or(0)
+    }
+
     /// The length up to which a short page is known to be the end.
     pub(super) fn honest(&self) -> usize {
         self.honest

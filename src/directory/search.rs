@@ -1,18 +1,22 @@
 //! Users by a part of name or address, department and group.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::{
     Directory,
+    index::{unread, user_of},
     users::{MAX_PAGES, to_user},
 };
 use crate::{
-    model::{Named, User},
+    model::{Named, User, UserId},
+    store::StoreError,
     zia::{Deadline, Error, UserQuery},
 };
+
+/// Rows that are opened at a time.
+const BATCH: usize = 200;
 
 /// What to search for.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +27,11 @@ pub struct Search {
     pub department: Option<Named>,
     /// Only members of this group.
     pub group: Option<Named>,
-    /// Ask ZIA even if the users were listed lately.
+    /// Only users with a higher id.
+    pub after: i64,
+    /// The most users to be found.
+    pub most: usize,
+    /// Ask ZIA whatever is known.
     pub fresh: bool,
 }
 
@@ -31,7 +39,7 @@ pub struct Search {
 #[derive(Debug)]
 pub struct Searched {
     /// The users that match, by id.
-    pub users: Vec<Arc<User>>,
+    pub users: Vec<User>,
     /// When they were read.
     pub as_of: Timestamp,
     /// Read from ZIA for this search.
@@ -47,25 +55,24 @@ impl Directory {
     /// What ZIA's list answered.
     pub async fn search(&self, search: &Search, until: Deadline) -> Result<Searched, Error> {
         if !search.fresh
-            && let Some(known) = self.shared.users.all()
+            && let Some(found) = self.search_index(search, None).await
         {
-            return Ok(search.among(known, false));
+            return Ok(found);
         }
-        let asked = Instant::now();
+        let asked = self.clock.now();
         let _one = self.shared.listing.lock().await;
         // Another caller may have listed everything while this one waited.
-        let users = &self.shared.users;
-        let known = if search.fresh { users.all_begun_after(asked) } else { users.all() };
-        if let Some(known) = known {
-            return Ok(search.among(known, true));
+        let since = search.fresh.then_some(asked);
+        if let Some(found) = self.search_index(search, since).await {
+            return Ok(Searched { live: true, ..found });
         }
         let as_of = self.clock.now();
         let large = self.shared.facts.large_tenant.load(Ordering::Relaxed);
-        if !large
-            && self.scan(MAX_PAGES, until).await?.complete
-            && let Some(known) = self.shared.users.all()
-        {
-            return Ok(search.among(known, true));
+        if !large {
+            let all = self.scan(MAX_PAGES, until).await?;
+            if all.complete {
+                return Ok(search.among(all.rows.iter().map(|r| to_user(&r.value)), as_of));
+            }
         }
         self.shared.facts.large_tenant.store(true, Ordering::Relaxed);
         let query = UserQuery {
@@ -75,18 +82,49 @@ impl Directory {
             ..UserQuery::default()
         };
         let rows = self.filtered(query, until).await?;
-        let users = rows.rows.iter().map(|r| Arc::new(to_user(&r.value))).collect();
+        let found = search.among(rows.rows.iter().map(|r| to_user(&r.value)), as_of);
         // What the filters match is disputed, so their answer proves nothing about the rest.
-        Ok(Searched { complete: false, ..search.among((users, as_of), true) })
+        Ok(Searched { complete: false, ..found })
+    }
+
+    /// Searches the index, if it holds a whole list that counts, begun after `since`.
+    async fn search_index(&self, search: &Search, since: Option<Timestamp>) -> Option<Searched> {
+        let as_of = self.complete_since().await.filter(|at| since.is_none_or(|since| *at >= since))?;
+        let users = self.among_indexed(search).await.inspect_err(unread).ok()?;
+        Some(Searched { users, as_of, live: false, complete: true })
+    }
+
+    async fn among_indexed(&self, search: &Search) -> Result<Vec<User>, StoreError> {
+        let text = search.text.to_lowercase();
+        let may_match = {
+            let mut haystack = self.shared.haystack.lock().await;
+            haystack.refresh(&self.store, self.zia.tenant()).await?;
+            haystack.find(&text, search.after)
+        };
+        let mut users = Vec::new();
+        for ids in may_match.chunks(BATCH.min(search.most.max(20))) {
+            let rows = self.store.indexed_among(self.zia.tenant(), ids).await?;
+            let found = rows.iter().filter_map(user_of).filter(|user| search.matches(&text, user));
+            let mut found: Vec<User> = found.collect();
+            found.sort_by_key(|user| user.id);
+            users.extend(found);
+            if users.len() >= search.most {
+                users.truncate(search.most);
+                break;
+            }
+        }
+        Ok(users)
     }
 }
 
 impl Search {
-    fn among(&self, (users, as_of): (Vec<Arc<User>>, Timestamp), live: bool) -> Searched {
+    fn among(&self, users: impl Iterator<Item = User>, as_of: Timestamp) -> Searched {
         let text = self.text.to_lowercase();
-        let mut users: Vec<_> = users.into_iter().filter(|u| self.matches(&text, u)).collect();
+        let wanted = |u: &User| UserId::get(u.id) > self.after && self.matches(&text, u);
+        let mut users: Vec<_> = users.filter(wanted).collect();
         users.sort_by_key(|u| u.id);
-        Searched { users, as_of, live, complete: true }
+        users.truncate(self.most);
+        Searched { users, as_of, live: true, complete: true }
     }
 
     fn matches(&self, text: &str, user: &User) -> bool {

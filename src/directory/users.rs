@@ -2,18 +2,14 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use jiff::Timestamp;
 use serde_json::{Value, json, value::RawValue};
-use tokio::{sync::MutexGuard, time::Instant};
+use tokio::sync::MutexGuard;
 
 use super::{
-    Directory, names,
+    Directory, index, names,
     pages::{Next, Pages},
 };
 use crate::{
@@ -22,7 +18,7 @@ use crate::{
 };
 
 /// Rows asked for per page; ZIA's largest (zia-facts §3.2).
-const PAGE: u32 = 10_000;
+pub(super) const PAGE: u32 = 10_000;
 
 /// Rows up to which listing everything costs less than learning what the name filter matches.
 const FEW: usize = 1_000;
@@ -97,7 +93,7 @@ pub(super) struct FilterFacts {
     ignores_emails: AtomicBool,
     pub(super) large_tenant: AtomicBool,
     /// See [`Pages::honest`].
-    honest_pages: AtomicUsize,
+    pub(super) honest_pages: AtomicUsize,
 }
 
 pub(super) struct Rows {
@@ -111,17 +107,16 @@ impl Directory {
     /// # Errors
     /// What ZIA answered; absence is no error.
     pub async fn look_up(&self, who: &UserRef, until: Deadline) -> Result<Lookup, Error> {
-        let lookup = match who {
-            UserRef::Email(email) => self.by_email(email, until).await?,
+        match who {
+            UserRef::Email(email) => self.by_email(email, until).await,
             UserRef::Id(id) => match self.by_id(*id, until).await? {
-                None => Lookup::Absent { proven: true },
-                Some(found) => self.row_of(*id, found, until).await?,
+                None => {
+                    self.gone(*id).await;
+                    Ok(Lookup::Absent { proven: true })
+                }
+                Some(found) => self.row_of(*id, found, until).await,
             },
-        };
-        if let (UserRef::Id(id), Lookup::Absent { .. }) = (who, &lookup) {
-            self.shared.users.forget(*id);
         }
-        Ok(lookup)
     }
 
     /// Reads a user by id; `None` if ZIA says that there is none.
@@ -149,29 +144,11 @@ impl Directory {
         Ok(Everyone { users: rows.into_iter().map(with_digest).collect(), complete })
     }
 
-    /// A user seen in the last 90 seconds, and when.
-    pub fn recent(&self, who: &UserRef) -> Option<(Arc<User>, Timestamp)> {
-        match who {
-            UserRef::Id(id) => self.shared.users.by_id(*id),
-            UserRef::Email(email) => self.shared.users.by_email(&email.folded()),
-        }
-    }
-
     /// Waits until no other caller reads a list from ZIA, and keeps them waiting in turn.
     ///
-    /// Whoever waited should look at what is [`recent`](Self::recent) again.
+    /// Whoever waited should look at what is [`remembered`](Self::remembered) again.
     pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.shared.listing.lock().await
-    }
-
-    /// Takes note of a user that we wrote.
-    pub fn learn(&self, user: User) {
-        self.shared.users.keep(user, self.clock.now());
-    }
-
-    /// Forgets a user that we deleted.
-    pub fn forget(&self, id: UserId) {
-        self.shared.users.forget(id);
     }
 
     async fn by_email(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
@@ -238,20 +215,21 @@ impl Directory {
 
     /// All rows that ZIA's filters let through.
     pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
+        let began = self.clock.now();
         let rows = self.read(query, MAX_PAGES, until).await?;
-        for row in &rows.rows {
-            self.learn(to_user(&row.value));
-        }
+        self.note(&rows.rows, began).await;
         Ok(rows)
     }
 
-    /// The first pages of the whole list; a complete one becomes the index.
+    /// The first pages of the whole list; a complete one makes the index complete.
     pub(super) async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
-        let (began, as_of) = (Instant::now(), self.clock.now());
+        let began = self.clock.now();
         let rows = self.read(UserQuery::default(), max_pages, until).await?;
-        if rows.complete {
-            let users = rows.rows.iter().map(|r| to_user(&r.value)).collect();
-            self.shared.users.replace(users, began, as_of);
+        self.note(&rows.rows, began).await;
+        if rows.complete
+            && let Err(error) = self.store.complete_sweep(self.zia.tenant(), began, None).await
+        {
+            index::unread(&error);
         }
         Ok(rows)
     }

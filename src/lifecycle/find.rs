@@ -10,7 +10,7 @@ use super::{
     failure::{Candidate, Code, Failure},
 };
 use crate::{
-    directory::{Lookup, NameError, Search},
+    directory::{Lookup, NameError, Remembered, Search},
     model::{Digest, Named, User, UserId, UserRef, shown},
     zia::Deadline,
 };
@@ -125,17 +125,15 @@ impl Lifecycle {
     async fn find_one(&self, who: UserRef, find: &FindUser, until: Deadline) -> Result<FoundUsers, Failure> {
         let search = self.search_of(String::new(), find, until).await?;
         let keeps = |u: &User| search.keeps(u);
-        let known = || self.directory.recent(&who).filter(|_| !find.fresh);
-        let mut recent = known();
+        let mut known = self.remembered(&who, find).await;
         let mut _turn = None;
-        if recent.is_none() && !find.fresh {
+        if known.is_none() && !find.fresh {
             // Many who ask for the same at once cost ZIA one list, not one each.
             _turn = Some(self.directory.turn().await);
-            recent = known();
+            known = self.remembered(&who, find).await;
         }
-        if let Some((user, as_of)) = recent {
-            let users = [(*user).clone()].into_iter().filter(keeps).collect();
-            return Ok(found(users, as_of, Source::Index, true));
+        if let Some(Remembered { users, as_of }) = known {
+            return Ok(found(users.into_iter().filter(keeps).collect(), as_of, Source::Index, true));
         }
         let as_of = self.clock.now();
         Ok(match self.directory.look_up(&who, until).await? {
@@ -150,14 +148,18 @@ impl Lifecycle {
         })
     }
 
+    async fn remembered(&self, who: &UserRef, find: &FindUser) -> Option<Remembered> {
+        if find.fresh { None } else { self.directory.remembered(who).await }
+    }
+
     async fn find_many(&self, text: String, find: &FindUser, until: Deadline) -> Result<FoundUsers, Failure> {
         let digest = Digest::of_json(&json!(["find_user", text.to_lowercase(), find.department, find.group]));
         let after = self.opened(&digest, find.cursor.as_deref())?;
-        let search = self.search_of(text, find, until).await?;
-        let searched = self.directory.search(&search, until).await?;
-        let rest = searched.users.iter().filter(|u| u.id.get() > after);
         let limit = usize::try_from(find.limit).unwrap_or(usize::MAX);
-        let mut users: Vec<User> = rest.take(limit + 1).map(|u| (**u).clone()).collect();
+        let search = self.search_of(text, find, until).await?;
+        let search = Search { after, most: limit.saturating_add(1), ..search };
+        let searched = self.directory.search(&search, until).await?;
+        let mut users = searched.users;
         let next_cursor = self.cut(&digest, &mut users, limit, |u| u.id.get());
         let source = if searched.live { Source::Live } else { Source::Index };
         let matched = if users.is_empty() { Match::None } else { Match::Partial };
@@ -180,7 +182,7 @@ impl Lifecycle {
                 found.into_iter().next().transpose().map_err(|e| name_failure("group", e))?
             }
         };
-        Ok(Search { text, department, group, fresh: find.fresh })
+        Ok(Search { text, department, group, fresh: find.fresh, ..Search::default() })
     }
 
     /// Lists groups by a part of the name.
@@ -248,7 +250,7 @@ fn found(users: Vec<User>, as_of: Timestamp, source: Source, complete: bool) -> 
     FoundUsers { matched, users, next_cursor: None, as_of, source, complete }
 }
 
-fn check_limit(limit: u32) -> Result<(), Failure> {
+pub(crate) fn check_limit(limit: u32) -> Result<(), Failure> {
     let in_range = (1..=100).contains(&limit);
     in_range.then_some(()).ok_or_else(|| Failure::argument("limit", "the limit is 1 to 100"))
 }

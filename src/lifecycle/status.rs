@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{Actor, Operation, OperationId, State},
-    store::Which,
+    store::{IndexState, Which},
     zia::{ActivationStatus, BudgetLine},
 };
 
@@ -54,10 +54,10 @@ pub struct OperationLine {
 pub struct IndexStatus {
     /// Users in it.
     pub users: u64,
-    /// When the last full list was read.
+    /// When the last list that was read to its end was begun.
     #[schemars(with = "Option<String>")]
     pub as_of: Option<Timestamp>,
-    /// Whether it held every user then.
+    /// Whether it holds every user of that time.
     pub complete: bool,
 }
 
@@ -125,7 +125,8 @@ impl Lifecycle {
             warnings.push(format!("operations cannot be listed: {}", f.message));
             (Vec::new(), Vec::new())
         });
-        let index = self.directory.index_state();
+        let index = self.directory.index_state().await;
+        warnings.extend(index_warning(&index));
         let read_only = self.settings.read_only || fault.is_some();
         Ok(TenantStatus {
             cloud: self.zia.cloud().to_owned(),
@@ -135,7 +136,7 @@ impl Lifecycle {
             open_operations: open,
             unactivated_operations: unactivated,
             budget: self.budget(),
-            index: IndexStatus { users: index.users as u64, as_of: index.as_of, complete: index.complete },
+            index: self.index_status(&index).await,
             mode: if read_only { "read_only" } else { "read_write" }.to_owned(),
         })
     }
@@ -158,6 +159,11 @@ impl Lifecycle {
         let open = open.into_iter().filter(|o| !operation::has_lapsed(o, self.clock.now())).collect();
         let unactivated = self.store.operations(Some(self.tenant()), Which::Unactivated, LISTED).await?;
         Ok((lines(open), lines(unactivated)))
+    }
+
+    async fn index_status(&self, index: &IndexState) -> IndexStatus {
+        let complete = self.directory.complete_since().await.is_some();
+        IndexStatus { users: index.users, as_of: index.swept_at, complete }
     }
 
     async fn warnings(&self, status: ActivationStatus) -> Vec<String> {
@@ -204,6 +210,22 @@ pub(crate) fn line(operation: &Operation, now: Timestamp, running: bool) -> Oper
         }),
         requested_by: operation.actor.caller.clone(),
         expires_at: waits.then_some(operation.expires_at),
+    }
+}
+
+/// What is worth a word about the index.
+fn index_warning(index: &IndexState) -> Option<String> {
+    match (&index.filling, index.swept_at) {
+        (Some(filling), None) if filling.page > 1 => Some(format!(
+            "the index of users is being filled: {} users of {} pages so far",
+            filling.rows,
+            filling.page - 1
+        )),
+        (_, Some(_)) if index.uneven => Some(
+            "users came or went while the whole list was read: some may be missing from the index until the next time"
+                .into(),
+        ),
+        _ => None,
     }
 }
 

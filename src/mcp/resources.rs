@@ -1,4 +1,4 @@
-//! Resources: the tenant's status, operations, before-images.
+//! Resources: the tenant's status, changes of users, operations, before-images.
 
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 use super::reply::{escape, internal};
 use crate::{
     lifecycle::{Code, Failure, Lifecycle},
-    model::{Actor, OperationId},
+    model::{Actor, OperationId, Scope},
 };
 
 /// The tenant's status.
 pub(super) const STATUS: &str = "zia://status";
+/// What became of users.
+pub(super) const CHANGES: &str = "zia://changes";
 const OPERATIONS: &str = "zia://operations/";
 const CAPTURES: &str = "zia://captures/";
 const JSON: &str = "application/json";
@@ -34,7 +36,11 @@ pub(super) fn list(modern: bool) -> ListResourcesResult {
         .with_title("Tenant status")
         .with_description("Activation, open and unactivated operations, calls left")
         .with_mime_type(JSON);
-    let list = ListResourcesResult::with_all_items(vec![status]);
+    let changes = Resource::new(CHANGES, "changes")
+        .with_title("Changes of users")
+        .with_description("The newest users created, updated and deleted, and by whom; follow it, then call list_user_changes")
+        .with_mime_type(JSON);
+    let list = ListResourcesResult::with_all_items(vec![status, changes]);
     if modern { list.with_ttl_ms(0).with_cache_scope(CacheScope::Private) } else { list }
 }
 
@@ -61,6 +67,8 @@ pub(super) async fn read(
 ) -> Result<ReadResourceResponse, ErrorData> {
     let value = if uri == STATUS {
         lifecycle.tenant_status(actor).await.map(|s| json!(s))
+    } else if uri == CHANGES && may_read_changes(actor) {
+        lifecycle.newest_user_changes().await.map(|c| json!(c))
     } else if let Some(id) = uri.strip_prefix(OPERATIONS) {
         lifecycle.get_operation(actor, id, Duration::ZERO).await.map(|r| json!(r))
     } else if let Some(id) = uri.strip_prefix(CAPTURES) {
@@ -94,6 +102,9 @@ fn unreadable(uri: &str, failure: Failure) -> Result<Value, ErrorData> {
 /// # Errors
 /// If the store cannot be read.
 pub(super) async fn may_follow(lifecycle: &Lifecycle, actor: &Actor, uri: &str) -> Result<bool, ErrorData> {
+    if uri == CHANGES {
+        return Ok(may_read_changes(actor));
+    }
     let Some(id) = uri.strip_prefix(OPERATIONS) else { return Ok(true) };
     let Ok(id) = id.parse::<OperationId>() else { return Ok(false) };
     match lifecycle.visible(actor, &id).await {
@@ -103,6 +114,11 @@ pub(super) async fn may_follow(lifecycle: &Lifecycle, actor: &Actor, uri: &str) 
             Err(ErrorData::internal_error(format!("{}; {}", failure.message, failure.next), None))
         }
     }
+}
+
+/// Whether a caller may know what became of users: what `list_user_changes` needs.
+fn may_read_changes(actor: &Actor) -> bool {
+    actor.rights.scopes.contains(Scope::UsersRead)
 }
 
 fn missing(uri: &str) -> ErrorData {

@@ -46,7 +46,7 @@ mod tests {
         };
         assert_eq!(
             only(Scope::UsersRead),
-            "find_user get_operation list_departments list_groups tenant_status"
+            "find_user get_operation list_departments list_groups list_user_changes tenant_status"
         );
         assert_eq!(
             only(Scope::UsersWrite),

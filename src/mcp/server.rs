@@ -24,7 +24,7 @@ use super::{
     prompts::Prompts,
     reply::{Refusal, internal, refused},
     resources, scopes,
-    subscriptions::{self, Subscriptions},
+    subscriptions::{self, Changes, Subscriptions},
     tools,
 };
 use crate::{
@@ -292,7 +292,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         // Before the look: what changes meanwhile is not missed.
-        let changes = self.lifecycle().changes();
+        let changes = Changes::of(self.lifecycle());
         if resources::may_follow(self.lifecycle(), &self.actor(&context), &request.uri).await? {
             self.subscriptions.add(request.uri, context.peer, changes);
         }
@@ -313,7 +313,7 @@ impl ServerHandler for Server {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let changes = self.lifecycle().changes();
+        let changes = Changes::of(self.lifecycle());
         let actor = self.actor(context.request_context());
         let mut followed = Vec::new();
         for uri in context.accepted().resource_subscriptions.iter().flatten().take(subscriptions::MOST) {

@@ -7,13 +7,16 @@ use std::{
 
 use rmcp::{Peer, RoleServer, model::ResourceUpdatedNotificationParam, service::SubscriptionContext};
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::{
+        broadcast::{Receiver, error::RecvError},
+        watch,
+    },
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::resources::{STATUS, operation_uri};
-use crate::model::OperationId;
+use super::resources::{CHANGES, STATUS, operation_uri};
+use crate::{lifecycle::Lifecycle, model::OperationId};
 
 /// The most resources that one session, or one listener, may follow.
 pub(super) const MOST: usize = 64;
@@ -36,11 +39,11 @@ impl Drop for Follower {
 }
 
 impl Subscriptions {
-    pub(super) fn add(&self, uri: String, peer: Peer<RoleServer>, mut changes: Receiver<OperationId>) {
+    pub(super) fn add(&self, uri: String, peer: Peer<RoleServer>, mut changes: Changes) {
         let followed = uri.clone();
         let task = tokio::spawn(async move {
-            while let Some(ids) = next(&mut changes).await {
-                if concerns(&followed, &ids)
+            while let Some(changed) = changes.next().await {
+                if concerns(&followed, &changed)
                     && peer
                         .notify_resource_updated(ResourceUpdatedNotificationParam::new(followed.as_str()))
                         .await
@@ -67,17 +70,17 @@ impl Subscriptions {
 pub(super) async fn listen(
     context: SubscriptionContext,
     followed: &[String],
-    mut changes: Receiver<OperationId>,
+    mut changes: Changes,
     draining: &CancellationToken,
 ) {
     loop {
         tokio::select! {
             () = context.cancelled() => return,
             () = draining.cancelled() => return,
-            ids = next(&mut changes) => {
-                let Some(ids) = ids else { return };
+            changed = changes.next() => {
+                let Some(changed) = changed else { return };
                 for uri in followed {
-                    if concerns(uri, &ids) && context.sink().notify_resource_updated(uri.clone()).await.is_err() {
+                    if concerns(uri, &changed) && context.sink().notify_resource_updated(uri.clone()).await.is_err() {
                         return;
                     }
                 }
@@ -86,23 +89,41 @@ pub(super) async fn listen(
     }
 }
 
-/// The next change: an operation, or that some were missed.
+/// What happens from now on.
+#[derive(Debug)]
+pub(super) struct Changes {
+    operations: Receiver<OperationId>,
+    users: watch::Receiver<i64>,
+}
+
+/// The next change: an operation, users, or that some were missed.
 enum Changed {
     One(OperationId),
+    Users,
     Missed,
 }
 
-async fn next(changes: &mut Receiver<OperationId>) -> Option<Changed> {
-    match changes.recv().await {
-        Ok(id) => Some(Changed::One(id)),
-        Err(RecvError::Lagged(_)) => Some(Changed::Missed),
-        Err(RecvError::Closed) => None,
+impl Changes {
+    pub(super) fn of(lifecycle: &Lifecycle) -> Self {
+        Self { operations: lifecycle.changes(), users: lifecycle.user_changes() }
+    }
+
+    async fn next(&mut self) -> Option<Changed> {
+        tokio::select! {
+            operation = self.operations.recv() => match operation {
+                Ok(id) => Some(Changed::One(id)),
+                Err(RecvError::Lagged(_)) => Some(Changed::Missed),
+                Err(RecvError::Closed) => None,
+            },
+            users = self.users.changed() => users.ok().map(|()| Changed::Users),
+        }
     }
 }
 
 fn concerns(uri: &str, changed: &Changed) -> bool {
     match changed {
         Changed::One(id) => uri == STATUS || uri == operation_uri(id),
-        Changed::Missed => true,
+        Changed::Users => uri == CHANGES,
+        Changed::Missed => uri != CHANGES,
     }
 }

@@ -7,6 +7,7 @@ mod find_user;
 mod get_operation;
 mod list_departments;
 mod list_groups;
+mod list_user_changes;
 mod provision_user;
 mod restore_user;
 mod tenant_status;
@@ -47,6 +48,7 @@ pub(super) fn all(read_only: bool) -> Vec<Tool> {
         get_operation::tool(),
         list_departments::tool(),
         list_groups::tool(),
+        list_user_changes::tool(),
         provision_user::tool(),
         restore_user::tool(),
         tenant_status::tool(),
@@ -73,6 +75,7 @@ pub(super) async fn call(
         get_operation::NAME => get_operation::call(call, arguments).await,
         list_departments::NAME => list_departments::call(call, arguments).await,
         list_groups::NAME => list_groups::call(call, arguments).await,
+        list_user_changes::NAME => list_user_changes::call(call, arguments).await,
         provision_user::NAME => provision_user::call(call, arguments).await,
         restore_user::NAME => restore_user::call(call, arguments).await,
         tenant_status::NAME => tenant_status::call(call, arguments).await,

@@ -69,7 +69,7 @@ struct Column {
 }
 
 /// The columns of sealed values; the canary is not among them.
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 7] = [
     Column {
         purpose: "operation",
         sealed: "SELECT id, tenant, version, sealed FROM operations WHERE id > $1 AND substr(sealed, 2, 8) = $2 \
@@ -101,6 +101,20 @@ const COLUMNS: [Column; 5] = [
                JOIN operations o ON o.id = p.operation WHERE p.operation > $1 \
                AND substr(p.sealed, 2, 8) = $2 ORDER BY p.operation LIMIT $3",
         put: "UPDATE passwords SET sealed = $1 WHERE operation = $2 AND sealed = $3",
+    },
+    Column {
+        purpose: "index.user",
+        sealed: "SELECT u.place AS id, t.tenant, CAST(0 AS BIGINT) AS version, u.sealed FROM index_users u \
+               JOIN index_tenants t ON t.number = u.tenant WHERE u.place > $1 \
+               AND substr(u.sealed, 2, 8) = $2 ORDER BY u.place LIMIT $3",
+        put: "UPDATE index_users SET sealed = $1 WHERE place = $2 AND sealed = $3",
+    },
+    Column {
+        purpose: "index.names",
+        sealed: "SELECT n.place AS id, t.tenant, CAST(0 AS BIGINT) AS version, n.sealed FROM index_names n \
+               JOIN index_tenants t ON t.number = n.tenant WHERE n.place > $1 \
+               AND substr(n.sealed, 2, 8) = $2 ORDER BY n.place LIMIT $3",
+        put: "UPDATE index_names SET sealed = $1 WHERE place = $2 AND sealed = $3",
     },
 ];
 

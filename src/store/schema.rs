@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_passwords.sql"),
     include_str!("migrations/0008_history.sql"),
     include_str!("migrations/0009_restored.sql"),
+    include_str!("migrations/0011_index.sql"),
     include_str!("migrations/0013_waves.sql"),
 ];
 

@@ -166,7 +166,9 @@ impl Lifecycle {
                 let verdict = conclude(&journal, seen);
                 if let Some(deleted) = settle_one(&mut details, *user, verdict) {
                     settled.push(Settled { user: *user, deleted });
-                    self.directory.forget(*user);
+                    if deleted {
+                        self.directory.forget(*user).await;
+                    }
                 }
             }
             let audit = entry("send.settled", []);

@@ -126,7 +126,7 @@ impl Lifecycle {
         match seen {
             Some(object) if same(&object.object) => Ok(None),
             None if deletes && self.is_gone_for_good(details, until, true).await => {
-                self.directory.forget(id);
+                self.directory.gone(id).await;
                 details.note(wording::GONE_ALREADY);
                 self.step(operation, State::AlreadyDone, details, "user.absent").await.map(Some)
             }
@@ -174,7 +174,7 @@ impl Lifecycle {
         if !differing(&draft, &user).is_empty() || draft.comments != user.comments {
             return self.step(sent, State::Acked, &details, "send.acked").await.map(Some);
         }
-        self.directory.learn(user.clone());
+        self.directory.learn(user.clone()).await;
         details.user = Some(Subject::User(user));
         details.activation = Some(staged());
         self.verified(sent, &details, "zia_answer").await.map(Some)
@@ -198,7 +198,9 @@ impl Lifecycle {
         }
         match after {
             State::AlreadyDone => {
-                sent.subject.into_iter().for_each(|id| self.directory.forget(id));
+                if let Some(id) = sent.subject {
+                    self.directory.gone(id).await;
+                }
                 details.note(wording::ABSENT_ALREADY);
                 self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)
             }

@@ -94,7 +94,9 @@ impl Lifecycle {
         note_differences(&mut details, journal, &sight);
         match (journal.wish, sight.user) {
             (Wish::Delete, _) => {
-                operation.subject.into_iter().for_each(|id| self.directory.forget(id));
+                if let Some(id) = operation.subject {
+                    self.directory.forget(id).await;
+                }
             }
             (wish, Some(user)) => {
                 if wish == Wish::Create && !journal.acked() && handoff::is_handed_off(&details) {
@@ -102,7 +104,10 @@ impl Lifecycle {
                 }
                 operation.subject = Some(user.id);
                 let user = if wish == Wish::Replace { self.as_in_list(&details, user) } else { user };
-                self.directory.learn(user.clone());
+                match wish {
+                    Wish::Create => self.directory.learn(user.clone()).await,
+                    _ => self.directory.learn_change(user.clone()).await,
+                }
                 details.user = Some(Subject::User(user));
             }
             (_, None) => {}

@@ -47,6 +47,11 @@ pub struct ZiaUser {
 }
 
 impl Raw<ZiaUser> {
+    /// A user from text that ZIA sent earlier; `None` if that shows none.
+    pub fn read(raw: Box<RawValue>) -> Option<Self> {
+        Self::user(raw).ok()
+    }
+
     pub(in crate::zia) fn user(raw: Box<RawValue>) -> Result<Self, Unreadable> {
         let value = ZiaUser::of(lenient::object(&raw)?).ok_or(Unreadable::Shape)?;
         Ok(Self { value, raw })

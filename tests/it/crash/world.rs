@@ -67,7 +67,11 @@ impl World {
         };
         let tenant = SandboxTenant::start(options).await.unwrap();
         let dir = TempDir::new().unwrap();
-        std::fs::write(dir.path().join("config"), "[provision]\ninitial_password = \"handoff\"\n").unwrap();
+        std::fs::write(
+            dir.path().join("config"),
+            "[provision]\ninitial_password = \"handoff\"\n[index]\nenabled = false\n",
+        )
+        .unwrap();
         Self {
             before: by_id(tenant.users()),
             control: Control::new(&dir.path().join("control")),

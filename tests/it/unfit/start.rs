@@ -16,7 +16,8 @@ use super::{
     plain,
 };
 
-const READING: [&str; 5] = ["find_user", "get_operation", "list_departments", "list_groups", "tenant_status"];
+const READING: [&str; 6] =
+    ["find_user", "get_operation", "list_departments", "list_groups", "list_user_changes", "tenant_status"];
 const OPERATION: &str = "op_00000000000000000000000000000000";
 
 /// What every store that cannot be used has in common; `why` is what it is told by.
