@@ -36,6 +36,7 @@ mod tests;
 mod trouble;
 mod vault;
 mod verify;
+mod waves;
 
 use std::{
     fmt,
@@ -69,6 +70,7 @@ pub use rekey::{OldKeys, Rekeyed};
 pub use sends::{MAX_SENDS, Permit, SendOutcome, SendRecord};
 pub use trouble::{Mishap, Step, Trouble};
 pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
+pub use waves::{LeftWave, OpenedWave, SentWave, UnderWay, Wave};
 
 use crate::model::{Clock, Digest};
 use engine::{Engine, Tx, bounded};

@@ -91,6 +91,7 @@ impl Lifecycle {
     pub async fn drain(&self, most: Duration) {
         let end = tokio::time::Instant::now() + most;
         let mut changes = self.changes();
+        let _no_waiting_for_company = self.shared.activator.hurrying();
         while !self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             match tokio::time::timeout_at(end, changes.recv()).await {
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}

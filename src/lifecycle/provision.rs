@@ -68,6 +68,7 @@ impl Lifecycle {
         let checked = check(request)?;
         policy.check_address(checked.email.as_str(), self.zia.own_login())?;
         let arguments = digest(request, &checked);
+        let _soon = self.shared.activator.starting();
         let _one = self.shared.beginning.lock(format!("provision {}", checked.email.folded())).await;
         if !request.dry_run
             && let Some(open) = self.joinable(actor, Action::ProvisionUser, &arguments).await?

@@ -65,6 +65,7 @@ impl Lifecycle {
         let found = self.captured(actor, &which).await?;
         let email: Email = found.image.email.parse().map_err(|_| unwritable())?;
         // One with the creation of the same address.
+        let _soon = self.shared.activator.starting();
         let _one = self.shared.beginning.lock(format!("provision {}", email.folded())).await;
         if let Some(open) = self.joinable(actor, Action::RestoreUser, &arguments).await? {
             return Ok(self.asking(actor, &open));

@@ -73,6 +73,7 @@ impl Lifecycle {
         policy.check_tool(actor, Action::UpdateUser)?;
         let checked = check(request)?;
         let arguments = digest(request, &checked);
+        let _soon = self.shared.activator.starting();
         let _one = self.shared.beginning.lock(format!("update {}", name_of(&checked.who))).await;
         if !request.dry_run
             && let Some(open) = self.joinable(actor, Action::UpdateUser, &arguments).await?

@@ -8,7 +8,7 @@ use super::{
     AuditEntry, Store, StoreError,
     audit::Subject,
     engine::{Tx, bounded},
-    leases::Lease,
+    leases::{Lease, Renewed},
 };
 use crate::model::{Action, Actor, Operation, OperationId, SendPermit, State, UserId, Write};
 
@@ -128,27 +128,40 @@ impl Store {
         self.0.engine.check_headroom()?;
         bounded(async {
             let mut tx = self.begin().await?;
-            let mut op = self.current(&mut tx, op).await?;
-            let renewed = self.renew(&mut tx).await?;
-            op.owner = renewed.owner.clone();
-            let past = past_sends(&mut tx, &op.id, write).await?;
-            let next = next_state(&op, write, &past)?;
-            if is_main(op.action, write) {
-                let required = matches!(write, Write::DeleteUser(_));
-                self.use_approval(&mut tx, &op, past.count == 0, required).await?;
-            }
-            if let Write::DeleteUser(id) | Write::ReplaceUser(id) = write {
-                self.require_capture(&mut tx, &op, id).await?;
-            }
-            self.save(&mut tx, &mut op, next, details).await?;
-            let permit = self.record_send(&mut tx, &op, write, past.count + 1).await?;
-            let audit = audit.with("write", write.as_str()).with("attempt", permit.attempt);
-            self.append(&mut tx, Subject::of(&op), audit).await?;
+            let (op, permit, renewed) = self.begin_send_in(&mut tx, op, write, details, audit).await?;
             self.0.engine.commit(tx).await?;
             self.renewed(&renewed);
             Ok((op, permit))
         })
         .await
+    }
+
+    /// The same inside a transaction, whose lease counts once it is committed.
+    pub(super) async fn begin_send_in(
+        &self,
+        tx: &mut Tx,
+        op: &Operation,
+        write: Write,
+        details: Value,
+        audit: AuditEntry,
+    ) -> Result<(Operation, Permit, Renewed), StoreError> {
+        let mut op = self.current(tx, op).await?;
+        let renewed = self.renew(tx).await?;
+        op.owner = renewed.owner.clone();
+        let past = past_sends(tx, &op.id, write).await?;
+        let next = next_state(&op, write, &past)?;
+        if is_main(op.action, write) {
+            let required = matches!(write, Write::DeleteUser(_));
+            self.use_approval(tx, &op, past.count == 0, required).await?;
+        }
+        if let Write::DeleteUser(id) | Write::ReplaceUser(id) = write {
+            self.require_capture(tx, &op, id).await?;
+        }
+        self.save(tx, &mut op, next, details).await?;
+        let permit = self.record_send(tx, &op, write, past.count + 1).await?;
+        let audit = audit.with("write", write.as_str()).with("attempt", permit.attempt);
+        self.append(tx, Subject::of(&op), audit).await?;
+        Ok((op, permit, renewed))
     }
 
     /// Records what became of a send; the operation's state stays.

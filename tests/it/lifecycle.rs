@@ -25,6 +25,7 @@ mod standing;
 mod store_faults;
 mod update;
 mod updated;
+mod waves;
 
 use std::time::Duration;
 

@@ -60,6 +60,7 @@ impl Lifecycle {
         chunk: Vec<UserId>,
     ) -> Result<Option<Operation>, Failure> {
         let turn = self.shared.writing.lock().await;
+        let turn = (self.shared.activator.gate.read().await, turn);
         if !self.in_time(&operation, &details) {
             let failure = Failure::new(Code::Conflict, wording::TOO_LATE, "ask again");
             set(&mut details, &chunk, State::Failed, Some(&failure));

@@ -34,7 +34,9 @@ impl Lifecycle {
     pub(super) async fn send(&self, operation: Operation) -> Result<Option<Operation>, Failure> {
         let mut details = Details::of(&operation);
         let turn = loop {
+            // In this order: an activation waits for the one that writes, not for all who queue.
             let turn = self.shared.writing.lock().await;
+            let turn = (self.shared.activator.gate.read().await, turn);
             if let Some(ended) = self.no_longer_due(&operation, &mut details).await? {
                 return Ok(Some(ended));
             }

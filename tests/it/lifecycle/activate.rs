@@ -187,7 +187,8 @@ async fn an_activation_that_failed_is_closed_by_the_next_one() {
 
 #[tokio::test]
 async fn i5_an_activation_closes_only_what_was_written_before_it_was_sent() {
-    let bench = with(Fault::Delay { ms: 1_000 }.on(Endpoint::Activate).times(1)).await;
+    // Longer than writes are held off for it.
+    let bench = with(Fault::Delay { ms: 12_000 }.on(Endpoint::Activate).times(1)).await;
     bench.tenant.other_admin().stage_foreign_change();
     let before = provisioned(&bench, newcomer("early@example.com")).await.unwrap();
     let begun = bench.lifecycle.activate(local()).await.unwrap();
