@@ -101,10 +101,13 @@ impl Bench {
             plan.password.map_or(credentials.password.clone(), Into::into).into(),
             credentials.api_key.clone().into(),
         );
-        let zia = zia.unwrap().with_limits(plan.limits).with_timeouts(plan.timeouts);
-        let zia = Zia::new(zia, clock.clone()).unwrap();
         let store = store::Settings { state_dir: dir.path().join("state"), key_file: None };
         let store = Store::open_with(&store, clock.clone(), plan.trouble).await.unwrap();
+        let mut zia = zia.unwrap().with_timeouts(plan.timeouts);
+        if plan.limits != Limits::unpaced() {
+            zia = zia.with_account(Arc::new(store.clone()));
+        }
+        let zia = Zia::new(zia.with_limits(plan.limits), clock.clone()).unwrap();
         let lifecycle = Lifecycle::new(zia, store.clone(), plan.settings, clock);
         Self { tenant, lifecycle, store, dir, ahead }
     }

@@ -90,7 +90,7 @@ impl Lifecycle {
         loop {
             let starting = self.shared.activator.starting.load(Ordering::SeqCst);
             let count = self.writes_under_way().await?.len() + starting;
-            let allowance = self.allowance();
+            let allowance = self.allowance().await;
             let alone = window(allowance, 0);
             widest = widest.max(window(allowance, count));
             let wait = if count == 0 { alone } else { widest };
@@ -148,9 +148,9 @@ impl Lifecycle {
         Ok(all)
     }
 
-    /// The activations that are left, as far as this process counts them.
-    pub(super) fn allowance(&self) -> Allowance {
-        let lines = self.zia.budget().into_iter().filter(|l| l.endpoint == ACTIVATE);
+    /// The activations that are left to all processes on the store together.
+    pub(super) async fn allowance(&self) -> Allowance {
+        let lines = self.zia.budget().await.into_iter().filter(|l| l.endpoint == ACTIVATE);
         let lines: Vec<_> = lines.collect();
         let now = self.clock.now();
         let more_in = |at: jiff::Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();

@@ -1,6 +1,10 @@
 //! Filling, and what comes in between.
 
-use zia_mcp::lifecycle::ProvisionUser;
+use zia_mcp::{
+    lifecycle::ProvisionUser,
+    model::{Per, Window},
+    zia::Limits,
+};
 
 use super::*;
 
@@ -109,28 +113,39 @@ async fn of_two_processes_on_a_store_one_reads_the_list_and_the_other_takes_over
     until("the list is read again", async || as_of(&other).await > before).await;
 }
 
+/// A tenant of which ten lists an hour are allowed, half of them to the background.
+fn ten_lists_an_hour() -> Plan {
+    let mut limits = Limits::documented();
+    for (limit, per) in [(1_000, Per::Second), (1_000, Per::Minute), (10, Per::Hour)] {
+        limits = limits.with("GET /users", Window { limit, per }).unwrap();
+    }
+    Plan { limits: limits.with_background(50), ..paged(1_234) }
+}
+
 #[tokio::test]
 async fn the_background_keeps_to_its_share_of_the_lists_and_goes_on_an_hour_later() {
-    let mut plan = paged(1_234);
-    plan.settings.index.lists_an_hour = 5;
-    let bench = Bench::with(plan).await;
+    let bench = Bench::with(ten_lists_an_hour()).await;
     bench.tenant.faults().switch_on(Fault::PageSizeCap { rows: 100 }.on(Endpoint::ListUsers));
     // The session ends with every hour, and a list that meets that is asked for once more.
     let answered = || {
         let journal = bench.tenant.journal();
         journal.iter().filter(|e| e.endpoint == Endpoint::ListUsers && e.status == Some(200)).count()
     };
-    let _filler = filler(&bench);
     for hour in 1..=2 {
+        // A server that begins anew knows what the one before it used.
+        let server = bench.beside(ten_lists_an_hour()).await;
+        let _filler = filler(&server);
         let due = 5 * hour;
         until("an hour's share is used", async || answered() == due).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(answered(), due);
-        assert!(!is_complete(&bench).await);
-        let status = bench.lifecycle.tenant_status(&local()).await.unwrap();
+        assert!(!is_complete(&server).await);
+        let status = server.lifecycle.tenant_status(&local()).await.unwrap();
         assert!(status.warnings.iter().any(|w| w.contains("is being filled")), "{:?}", status.warnings);
-        bench.pass(Duration::from_secs(3601));
+        bench.pass(Duration::from_secs(3_700));
     }
+    let server = bench.beside(ten_lists_an_hour()).await;
+    let _filler = filler(&server);
     until("the index is complete", async || is_complete(&bench).await).await;
     assert_eq!(answered(), 13);
 }
