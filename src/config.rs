@@ -13,6 +13,7 @@ mod policy;
 mod reader;
 mod sign_in;
 mod tenant;
+mod traces;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,10 @@ pub use http::{Http, check_token_name};
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
-use crate::{http::Provider, telemetry::Level};
+use crate::{
+    http::Provider,
+    telemetry::{Level, TraceSettings},
+};
 use reader::Reader;
 
 /// What the command line says, as far as settings go.
@@ -65,6 +69,8 @@ pub struct Config {
     pub capture_days: Option<u32>,
     /// How much is logged.
     pub log: Level,
+    /// Where spans are exported to, if anywhere.
+    pub traces: Option<TraceSettings>,
     /// Who has to approve what, and for how long.
     pub approval: ApprovalSettings,
     /// Where approvers sign in, if it is at an identity provider.
@@ -97,6 +103,7 @@ impl Config {
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),
             capture_days: reader.number_if_set(("store", "capture_days"), 1..=3650),
             log: log(&mut reader, flags),
+            traces: traces::traces(&mut reader, extra_ca.as_ref()),
             approval: policy::approval(&mut reader),
             sign_in: sign_in::provider(&mut reader, extra_ca.as_ref()),
             policy: policy::policy(&mut reader),
