@@ -15,6 +15,7 @@ mod policy;
 mod reader;
 mod sign_in;
 mod tenant;
+mod traces;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,11 @@ pub use index::Index;
 pub use policy::{Approval, ApprovalSettings, InitialPassword, Policy, Raises};
 pub use tenant::{Credential, Tenant};
 
-use crate::{http::Provider, telemetry::Level, zia::Limits};
+use crate::{
+    http::Provider,
+    telemetry::{Level, TraceSettings},
+    zia::Limits,
+};
 use reader::Reader;
 
 /// What the command line says, as far as settings go.
@@ -70,6 +75,8 @@ pub struct Config {
     pub capture_days: Option<u32>,
     /// How much is logged.
     pub log: Level,
+    /// Where spans are exported to, if anywhere.
+    pub traces: Option<TraceSettings>,
     /// Who has to approve what, and for how long.
     pub approval: ApprovalSettings,
     /// Where approvers sign in, if it is at an identity provider.
@@ -105,6 +112,7 @@ impl Config {
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),
             capture_days: reader.number_if_set(("store", "capture_days"), 1..=3650),
             log: log(&mut reader, flags),
+            traces: traces::traces(&mut reader, extra_ca.as_ref()),
             approval: policy::approval(&mut reader),
             sign_in: sign_in::provider(&mut reader, extra_ca.as_ref()),
             policy: policy::policy(&mut reader),

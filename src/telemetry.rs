@@ -1,4 +1,4 @@
-//! What tells how the server is doing: logs to standard error, and counters for `/metrics`.
+//! What tells how the server is doing: logs to standard error, counters for `/metrics`, and spans.
 //!
 //! This room imports nothing, so whoever counts through it reaches nothing by it.
 //!
@@ -14,8 +14,11 @@
 //! Writing happens on its own thread and drops lines rather than wait, so that nobody who stops
 //! reading standard error stops the server.
 
+mod collector;
 mod exposition;
 pub mod meter;
+pub mod spans;
+mod traces;
 
 use std::{io, panic::PanicHookInfo, str::FromStr, sync::OnceLock};
 
@@ -23,6 +26,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use exposition::{BudgetLeft, Format, IndexReading, Operations, Reading, exposition};
+pub use traces::{TraceSettings, Traces, TracesError};
 
 /// Lines that may wait for a slow reader; more are dropped.
 const WAITING_LINES: usize = 16_384;

@@ -12,7 +12,7 @@ use crate::{
     model::{CallAccount, Clock},
     sandbox::{SandboxOptions, SandboxTenant},
     store::{self, Store, StoreError},
-    telemetry,
+    telemetry::{self, Traces},
     zia::{self, ClientCredential, Zia},
 };
 
@@ -45,6 +45,7 @@ pub(super) struct Wired {
     background: Vec<tokio::task::JoinHandle<()>>,
     checkpoints: Keeper,
     store: Store,
+    traces: Option<Traces>,
     _log: telemetry::Guard,
 }
 
@@ -63,6 +64,7 @@ impl Wired {
     ) -> Result<Self, Exit> {
         let config = config(general, choice.sandbox)?;
         let log = telemetry(general, Some(&config))?;
+        let traces = config.traces.as_ref().map(Traces::start).transpose().map_err(Exit::config)?;
         let prepared = Prepared::new(&config, choice).await?;
         let store = open_or_unfit(&config).await?;
         let tenant = prepared.tenant(Some(Arc::new(store.clone())))?;
@@ -73,7 +75,7 @@ impl Wired {
         recover(&lifecycle).await;
         let mut background = vec![tokio::spawn(keep_recovering(lifecycle.clone()))];
         background.extend(config.capture_days.map(|days| tokio::spawn(keep_purging(records, days))));
-        Ok(Self { config, lifecycle, tenant, background, checkpoints, store, _log: log })
+        Ok(Self { config, lifecycle, tenant, background, checkpoints, store, traces, _log: log })
     }
 
     /// Keeps the index of users filled from now on, unless that is switched off or there is no store.
@@ -98,6 +100,9 @@ impl Wired {
         // What is still in the log of the database comes into the database itself.
         let _ = tokio::time::timeout(CLOSE, self.store.close()).await;
         self.tenant.stop().await;
+        if let Some(traces) = self.traces {
+            traces.end().await;
+        }
     }
 }
 

@@ -155,6 +155,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A setting of another standard than ours, where an empty text means that it is not set.
+    pub(super) fn standard(&mut self, name: &str) -> Option<String> {
+        let is_empty = |value: &std::ffi::OsStr| value.to_str().is_some_and(|text| text.trim().is_empty());
+        if self.env.get(name).is_none_or(is_empty) {
+            return None;
+        }
+        self.env_text(name).map(|text| text.trim().to_owned())
+    }
+
+    /// The same of a secret, which may be in the file that `NAME_FILE` names.
+    pub(super) fn standard_secret(&mut self, name: &str) -> Option<String> {
+        let file_name = format!("{name}_FILE");
+        if self.env.get(&file_name).is_some() { self.secret(name) } else { self.standard(name) }
+    }
+
     fn secret_file(&mut self, name: &str) -> Option<String> {
         let path = self.env_text(name)?;
         match private_file::read(Path::new(&path)) {

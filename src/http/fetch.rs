@@ -1,4 +1,4 @@
-//! Fetches an identity provider's documents; the second of the two places that send.
+//! Fetches an identity provider's documents; the second of the three places that send.
 //!
 //! Apart from `zia/send.rs`, since nothing of a tenant is in it, and only to addresses that the operator's
 //! settings give or the provider's own document. A body and a credential go to the token endpoint alone, when

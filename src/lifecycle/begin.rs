@@ -19,7 +19,7 @@ use super::{
 use crate::{
     model::{Action, Actor, Digest, Operation, OperationId, State, UserId},
     store::{AuditEntry, NewOperation, Which},
-    telemetry::meter,
+    telemetry::{meter, spans},
 };
 
 /// How often an operation that another process may carry out is looked at.
@@ -118,7 +118,7 @@ impl Lifecycle {
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
-        tokio::spawn(work).await.unwrap_or_else(|_| Err(internal()))
+        tokio::spawn(spans::carried(work)).await.unwrap_or_else(|_| Err(internal()))
     }
 
     pub(crate) async fn load(&self, id: &OperationId) -> Result<Operation, Failure> {

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     model::{Action, Actor, Digest, Operation, State, UserRef},
     store::NewCapture,
+    telemetry::spans,
     zia::MAX_BULK,
 };
 
@@ -160,6 +161,7 @@ impl Lifecycle {
         mut details: Details,
         targets: &[Target],
     ) -> Result<Operation, Failure> {
+        let span = spans::step("capture", drafted.action.as_str(), drafted.id.as_str());
         for target in targets {
             let user = &target.seen.user;
             let new = NewCapture {
@@ -169,9 +171,8 @@ impl Lifecycle {
                 email: &user.email,
                 raw: &target.before_image(),
             };
-            let taken =
-                self.store.capture(new, entry("capture.taken", [("user_id", user.id.get().into())])).await;
-            match taken {
+            let audit = entry("capture.taken", [("user_id", user.id.get().into())]);
+            match span.around(self.store.capture(new, audit)).await {
                 Ok(info) => {
                     if let Some(one) = details.asked.get_mut(target.position) {
                         one.capture = Some(info.id);

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     model::{Action, Operation, OperationId, Write},
     store::{Permit, RENEW_EVERY, SendOutcome},
+    telemetry::spans::{self, Span},
 };
 
 /// How the audit trail calls an operation of which nothing was applied.
@@ -57,7 +58,7 @@ impl Lifecycle {
         id: OperationId,
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
-        let this = self.clone();
+        let (this, work) = (self.clone(), spans::carried(work));
         this.shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         tokio::spawn(async move {
             // A task of its own, so that a panic in it still ends in the lines below.
@@ -110,15 +111,22 @@ impl Lifecycle {
     /// which was killed anywhere, even in here, is followed by one that does the same.
     pub(crate) async fn execute(&self, mut operation: Operation) -> Result<(), Failure> {
         if operation.action == Action::Activate {
-            return self.carry_activation(operation).await;
+            let span = span_of("activate", &operation);
+            let ended = span.around(self.carry_activation(operation)).await;
+            return ended.inspect_err(|failure| span.failed(failure.code.as_str()));
         }
         let several = operation.action == Action::DeprovisionUsers;
         loop {
+            let span = |name| span_of(name, &operation);
             let next = match reconcile::next(operation.state) {
                 Next::Send | Next::FindOut if several => self.bulk_step(operation).await?,
-                Next::Send => self.send(operation).await?,
-                Next::FindOut => self.settle(operation).await?,
-                Next::Activate => return self.activate_after(operation).await,
+                Next::Send => told(span("send"), self.send(operation)).await?,
+                Next::FindOut => told(span("verify"), self.settle(operation)).await?,
+                Next::Activate => {
+                    let span = span("activate");
+                    let ended = span.around(self.activate_after(operation)).await;
+                    return ended.inspect_err(|failure| span.failed(failure.code.as_str()));
+                }
                 Next::Rest => return Ok(()),
             };
             let Some(moved) = next else { return Ok(()) };
@@ -148,6 +156,25 @@ impl Lifecycle {
         let audit = entry("send.ended", [("code", code.into())]);
         Ok(self.store.end_send(permit, outcome, code, audit).await?)
     }
+}
+
+/// The span of a step of an operation.
+fn span_of(step: &'static str, operation: &Operation) -> Span {
+    spans::step(step, operation.action.as_str(), operation.id.as_str())
+}
+
+/// Takes a step within its span, which tells where the operation stands then.
+async fn told(
+    span: Span,
+    step: impl Future<Output = Result<Option<Operation>, Failure>>,
+) -> Result<Option<Operation>, Failure> {
+    let moved = span.around(step).await;
+    match &moved {
+        Ok(Some(operation)) => span.outcome(operation.state.as_str()),
+        Ok(None) => span.outcome("unsettled"),
+        Err(failure) => span.failed(failure.code.as_str()),
+    }
+    moved
 }
 
 fn staged() -> Activation {

@@ -15,6 +15,7 @@ use crate::{
     directory::{ById, Seen},
     model::{Action, Actor, Digest, Operation, State, User, UserId, UserRef, UserRefError},
     store::NewCapture,
+    telemetry::spans,
     zia::Deadline,
 };
 
@@ -103,8 +104,9 @@ impl Lifecycle {
             email: &seen.user.email,
             raw: &raw,
         };
-        let taken =
-            self.store.capture(new, entry("capture.taken", [("user_id", seen.user.id.get().into())])).await;
+        let span = spans::step("capture", operation.action.as_str(), operation.id.as_str());
+        let audit = entry("capture.taken", [("user_id", seen.user.id.get().into())]);
+        let taken = span.around(self.store.capture(new, audit)).await;
         let info = taken.map_err(|error| Failure::from(error).of(&operation.id))?;
         let uri = format!("zia://captures/{}", info.id);
         Ok(Capture { id: info.id, taken_at: info.taken_at, uri })

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     lifecycle::{Begun, Failure, INTERACTIVE, Lifecycle},
     model::{Actor, OperationId},
+    telemetry::spans,
 };
 
 /// How often a waiting client hears that the call goes on.
@@ -86,6 +87,7 @@ impl<'a> Call<'a> {
 
     /// Ends a call that began an operation: asks if a person has to decide, waits, reports.
     pub(super) async fn finish(&self, begun: Begun) -> Result<CallToolResponse, Refusal> {
+        spans::about_operation(begun.operation.as_str());
         if let Some(question) = begun.question
             && let Some(asked) = ask::ask(self, question).await?
         {

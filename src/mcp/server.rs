@@ -30,7 +30,7 @@ use super::{
 use crate::{
     lifecycle::Lifecycle,
     model::{Actor, Caller, Channel, Digest},
-    telemetry::meter,
+    telemetry::{meter, spans},
 };
 
 /// How long a client may keep a list, in milliseconds: lists change only with the binary.
@@ -141,9 +141,15 @@ impl Server {
             meter::tool_call(UNKNOWN).ended(refusal.word());
             return refused(refusal);
         };
-        let counted = meter::tool_call(tools::name(tool));
-        let answer = self.answer(tool, actor, &mut request, context).await;
-        counted.ended(answer.as_ref().map_or_else(Refusal::word, |_| "ok"));
+        let name = tools::name(tool);
+        let (counted, span) = (meter::tool_call(name), spans::tool_call(name, trace_of(context)));
+        let answer = span.around(self.answer(tool, actor, &mut request, context)).await;
+        let word = answer.as_ref().map_or_else(Refusal::word, |_| "ok");
+        counted.ended(word);
+        span.outcome(word);
+        if answer.is_err() {
+            span.failed(word);
+        }
         answer.or_else(refused)
     }
 
@@ -185,6 +191,16 @@ impl Server {
 fn instructions() -> String {
     let digest = Digest::of_json(&serde_json::json!(tools::all(false)));
     format!("{INSTRUCTIONS}\n- Digest of all tools of this build: {digest}")
+}
+
+/// The trace that a request belongs to: its own word for it, or else that of the HTTP request (SEP-414).
+fn trace_of(context: &RequestContext<RoleServer>) -> spans::Caller<'_> {
+    if let Some(traceparent) = context.meta.get_traceparent() {
+        return spans::Caller { traceparent: Some(traceparent), tracestate: context.meta.get_tracestate() };
+    }
+    let parts = context.extensions.get::<http::request::Parts>();
+    let header = |name| parts.and_then(|p| p.headers.get(name)?.to_str().ok());
+    spans::Caller { traceparent: header("traceparent"), tracestate: header("tracestate") }
 }
 
 /// A name from a client, short enough for a record.

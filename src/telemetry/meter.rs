@@ -60,6 +60,11 @@ struct Refused {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Export {
+    outcome: &'static str,
+}
+
 /// A histogram for each set of labels.
 type Times<L> = Family<L, Histogram>;
 
@@ -75,6 +80,7 @@ pub(super) struct Meters {
     refused: Family<Refused, Counter>,
     ended: Family<Ended, Counter>,
     activations: Histogram,
+    trace_exports: Family<Export, Counter>,
 }
 
 impl Meters {
@@ -91,6 +97,7 @@ impl Meters {
             refused: Family::default(),
             ended: Family::default(),
             activations: Histogram::new(ACTIVATIONS),
+            trace_exports: Family::default(),
         };
         meters.register();
         meters
@@ -113,6 +120,7 @@ impl Meters {
         all.register("operations_ended", "Operations that this process ended", self.ended.clone());
         let delay = "Seconds from a write's being verified to its being read as active";
         all.register("activation_delay_seconds", delay, self.activations.clone());
+        all.register("trace_exports", "Batches of spans, by how they ended", self.trace_exports.clone());
     }
 }
 
@@ -221,4 +229,9 @@ pub fn operation_ended(action: &'static str, outcome: &'static str) {
 /// Notes how long a verified write waited until it was active.
 pub fn activated_after(delay: Duration) {
     METERS.activations.observe(delay.as_secs_f64());
+}
+
+/// Counts a batch of spans that was sent to a collector.
+pub(super) fn trace_export(outcome: &'static str) {
+    METERS.trace_exports.get_or_create(&Export { outcome }).inc();
 }

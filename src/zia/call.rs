@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -16,7 +17,10 @@ use super::{
     send::{Body, Prepared},
     settings::{Jitter, Timeouts},
 };
-use crate::model::SendPermit;
+use crate::{
+    model::SendPermit,
+    telemetry::spans::{self, Span},
+};
 
 /// How often a read is tried against passing failures.
 const TRIES: u32 = 3;
@@ -38,9 +42,22 @@ impl Caller {
         permit: Option<&dyn SendPermit>,
         until: Deadline,
     ) -> Result<C::Output, Error> {
+        let span = spans::zia_call(C::ENDPOINT.name());
         let mut effort = Effort::new(C::ENDPOINT);
+        let result = span.around(self.repeated(call, permit, &mut effort, until)).await;
+        effort.tell(&span, result.as_ref().err());
+        result
+    }
+
+    async fn repeated<C: Call>(
+        &self,
+        call: &C,
+        permit: Option<&dyn SendPermit>,
+        effort: &mut Effort,
+        until: Instant,
+    ) -> Result<C::Output, Error> {
         loop {
-            let fault = match self.attempt(call, permit, &mut effort, until).await {
+            let fault = match self.attempt(call, permit, effort, until).await {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
@@ -69,8 +86,12 @@ impl Caller {
         pass: Pass,
         until: Deadline,
     ) -> Result<C::Output, Error> {
+        let span = spans::zia_call(C::ENDPOINT.name());
         let mut effort = Effort::new(C::ENDPOINT);
-        self.with_pass(call, pass, None, &mut effort, until).await.map_err(|fault| effort.error(fault))
+        let result = span.around(self.with_pass(call, pass, None, &mut effort, until)).await;
+        let result = result.map_err(|fault| effort.error(fault));
+        effort.tell(&span, result.as_ref().err());
+        result
     }
 
     async fn with_pass<C: Call>(
@@ -84,7 +105,8 @@ impl Caller {
         let prepared = self.prepare(call, &pass).ok_or_else(Fault::refused)?;
         let reply = self.line.exchange(prepared, permit, until).await;
         effort.attempts += u32::from(!matches!(&reply, Err(fault) if fault.again == Again::Never));
-        let reply = reply?;
+        let reply = reply.inspect_err(|fault| effort.status = fault.status())?;
+        effort.status = Some(reply.status);
         judge(call, &reply).map_err(|refusal| {
             if refusal.meaning == Meaning::SessionLost {
                 self.gate.lose(&pass);
@@ -108,12 +130,14 @@ pub(super) struct Effort {
     passing: u32,
     locked: u32,
     signed_in_again: bool,
+    /// Of the last reply.
+    status: Option<StatusCode>,
 }
 
 impl Effort {
     pub(super) fn new(endpoint: Endpoint) -> Self {
         let start = Instant::now();
-        Self { endpoint, start, attempts: 0, passing: 0, locked: 0, signed_in_again: false }
+        Self { endpoint, start, attempts: 0, passing: 0, locked: 0, signed_in_again: false, status: None }
     }
 
     /// The pause before a repeat, where one is allowed.
@@ -139,6 +163,13 @@ impl Effort {
                 Some(pause.clamp(least, most.max(least)))
             }
         }
+    }
+
+    /// Tells a span what the call cost and how it ended.
+    pub(super) fn tell(&self, span: &Span, error: Option<&Error>) {
+        span.count("zia_mcp.attempts", self.attempts.into());
+        self.status.iter().for_each(|status| span.count("http.response.status_code", status.as_u16().into()));
+        error.iter().for_each(|error| span.failed(error.kind.word()));
     }
 
     pub(super) fn error(&self, fault: Fault) -> Error {

@@ -107,6 +107,25 @@ pub struct Error {
 }
 
 impl Kind {
+    /// Its name, for those who count.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::SignIn(SignInProblem::Refused) => "sign_in_refused",
+            Self::SignIn(SignInProblem::CircuitOpen) => "sign_in_suspended",
+            Self::NotFound => "not_found",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::Forbidden => "forbidden",
+            Self::ReadOnly => "read_only",
+            Self::EditLocked => "edit_locked",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Garbled => "garbled",
+            Self::Server => "server",
+        }
+    }
+
     fn sentence(&self) -> String {
         match self {
             Self::SignIn(SignInProblem::Refused) => {

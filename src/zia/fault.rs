@@ -1,5 +1,6 @@
 //! A failed step inside a call, before its effort is counted.
 
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::error::{Kind, Landed, Phase, SignInProblem};
@@ -72,6 +73,11 @@ impl Fault {
     /// A connection that failed.
     pub(super) fn lost(kind: Kind, phase: Phase, landed: Landed) -> Self {
         Self { phase: Some(phase), landed, ..Self::new(kind, Again::Soon) }
+    }
+
+    /// The status that the reply is known to have had.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        (self.again == Again::Opened).then_some(StatusCode::TOO_MANY_REQUESTS)
     }
 
     /// Whether the step may be repeated without doing anything twice.

@@ -16,12 +16,14 @@ use tokio::{
 
 use super::{
     Deadline,
+    endpoints::Endpoint,
     error::{Kind, SignInProblem},
     fault::Fault,
     line::Line,
     oneapi::ClientSignOn,
     session::ApiKeySignOn,
 };
+use crate::telemetry::spans;
 
 /// How long nothing is tried after refused credentials: more tries lock the account (F13).
 const CIRCUIT: Duration = Duration::from_secs(15 * 60);
@@ -33,6 +35,13 @@ pub(super) enum SignOn {
 }
 
 impl SignOn {
+    fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::ApiKey(_) => Endpoint::SignIn,
+            Self::OneApi(_) => Endpoint::Token,
+        }
+    }
+
     async fn sign_on(&self, line: &Line, until: Deadline) -> Result<Credential, Fault> {
         match self {
             Self::ApiKey(way) => way.sign_on(line, until).await,
@@ -121,7 +130,7 @@ impl Gate {
         }
         // A task of its own: a caller who gives up must not undo what others wait for, nor hide a refusal.
         let gate = self.clone();
-        let task = tokio::spawn(async move { gate.sign_on(state, until).await });
+        let task = tokio::spawn(spans::carried(async move { gate.sign_on(state, until).await }));
         match timeout_at(until.at, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Fault::garbled()),
@@ -130,7 +139,12 @@ impl Gate {
     }
 
     async fn sign_on(&self, mut state: OwnedMutexGuard<State>, until: Deadline) -> Result<Pass, Fault> {
-        let result = self.way.sign_on(&self.line, until).await;
+        let span = spans::zia_call(self.way.endpoint().name());
+        let result = span.around(self.way.sign_on(&self.line, until)).await;
+        if let Err(fault) = &result {
+            span.failed(fault.kind.word());
+        }
+        drop(span);
         let ended = self.ended.fetch_add(1, Ordering::AcqRel) + 1;
         match result {
             Ok(credential) => {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{PATIENCE, READING, refusal_event, staged, wording};
+use super::{PATIENCE, READING, refusal_event, span_of, staged, told, wording};
 use crate::{
     lifecycle::{
         Lifecycle,
@@ -26,14 +26,16 @@ impl Lifecycle {
     /// Carries an operation on several users a step on, from its record alone.
     pub(super) async fn bulk_step(&self, operation: Operation) -> Result<Option<Operation>, Failure> {
         let details = Details::of(&operation);
+        let span = |name| span_of(name, &operation);
         if !in_state(&details, &[State::Sending, State::Unknown]).is_empty() {
-            return self.settle_bulk(operation, details).await;
+            return told(span("verify"), self.settle_bulk(operation, details)).await;
         }
         let waiting = in_state(&details, &[State::Approved]);
         if waiting.is_empty() {
             return self.conclude_bulk(&operation, details).await.map(Some);
         }
-        self.send_bulk(operation, details, waiting.into_iter().take(MAX_BULK).collect()).await
+        let chunk = waiting.into_iter().take(MAX_BULK).collect();
+        told(span("send"), self.send_bulk(operation, details, chunk)).await
     }
 
     /// Ends an operation whose users all have their outcome.
