@@ -74,8 +74,14 @@ async fn fill(home: &Home, store: &Store, users: std::ops::Range<i64>) -> Held {
         let raw = String::from_utf8(raw).unwrap();
         let rows = [IndexRow { id: user(n), email: &email, row: &raw, listed: true }];
         let differs = |_: &str, _: &str, _: bool| Vec::new();
-        let sighting =
-            Sighting { tenant: TENANT, rows: &rows, began: home.now(), by: By::Elsewhere, differs };
+        let sighting = Sighting {
+            tenant: TENANT,
+            rows: &rows,
+            began: home.now(),
+            by: By::Elsewhere,
+            all: true,
+            differs,
+        };
         store.note_users(&sighting).await.unwrap();
         let items = vec![Named { id: 1, name: "Sales".into() }];
         let list = NameList { items, as_of: home.now(), complete: true };

@@ -55,7 +55,7 @@ async fn fill(home: &Home, store: &Store, n: i64) {
     let row = details["user"].to_string();
     let rows = [IndexRow { id: user(n), email: &email, row: &row, listed: n % 2 == 0 }];
     let (began, differs) = (home.now(), |_: &str, _: &str, _: bool| vec!["name"]);
-    let sighting = Sighting { tenant: TENANT, rows: &rows, began, by: By::Elsewhere, differs };
+    let sighting = Sighting { tenant: TENANT, rows: &rows, began, by: By::Elsewhere, all: true, differs };
     assert_eq!(store.note_users(&sighting).await.unwrap().new, 1);
     let items = vec![Named { id: n, name: "Quixanna Vandermolen".into() }];
     let list = NameList { items, as_of: began, complete: true };
