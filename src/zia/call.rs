@@ -54,7 +54,7 @@ impl Caller {
         call: &C,
         permit: Option<&dyn SendPermit>,
         effort: &mut Effort,
-        until: Instant,
+        until: Deadline,
     ) -> Result<C::Output, Error> {
         loop {
             let fault = match self.attempt(call, permit, effort, until).await {

@@ -123,6 +123,7 @@ impl Kind {
             Self::TimedOut => "timed_out",
             Self::Garbled => "garbled",
             Self::Server => "server",
+            Self::Unaccounted => "unaccounted",
         }
     }
 

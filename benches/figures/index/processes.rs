@@ -103,7 +103,6 @@ pub(crate) fn serve(arguments: &[String]) -> bool {
         let place = store::Settings { state_dir: state.into(), key_file: None };
         let store = Store::open(&place, clock.clone()).await.expect("a store");
         let index = IndexSettings {
-            lists_an_hour: 1_000_000,
             pause: Duration::ZERO,
             tick: Duration::from_millis(100),
             ..IndexSettings::default()
