@@ -32,6 +32,7 @@ pub use tenant::{Credential, Tenant};
 
 use crate::{
     http::Provider,
+    store::DatabaseUrl,
     telemetry::{Level, TraceSettings},
     zia::Limits,
 };
@@ -69,6 +70,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The key that wraps stored secrets, where it is not in the state directory.
     pub key_file: Option<PathBuf>,
+    /// A PostgreSQL database in the place of the embedded one.
+    pub database: Option<DatabaseUrl>,
     /// Where the audit trail's checkpoints are written too.
     pub checkpoint_file: Option<PathBuf>,
     /// Days from which on captures of ended operations are purged; kept for ever if `None`.
@@ -102,13 +105,13 @@ impl Config {
     pub fn load(env: &Env, flags: &Flags) -> Result<Self, ConfigError> {
         let mut reader = Reader::open(env, flags.config.as_deref());
         reader.refuse_unknown();
-        reader.refuse_database();
         let extra_ca = reader.file_text(("tenant", "extra_ca_file"));
         let config = Self {
             tenant: if flags.sandbox { None } else { tenant::read(&mut reader) },
             limits: limits::limits(&mut reader),
             state_dir: state_dir(&mut reader, flags),
             key_file: reader.path(Some("ZIA_MCP_KEY_FILE"), Some(("store", "key_file"))),
+            database: reader.database(),
             checkpoint_file: reader.path(None, Some(("store", "checkpoint_file"))),
             capture_days: reader.number_if_set(("store", "capture_days"), 1..=3650),
             log: log(&mut reader, flags),

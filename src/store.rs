@@ -1,10 +1,12 @@
 //! What the server remembers.
 //!
 //! Operations, approvals, sends, captures and the audit trail, in one SQLite database in the
-//! state directory. Several processes on one host may share it. Whatever a person could read
+//! state directory, which several processes on one host may share; or in PostgreSQL, for processes
+//! on any number of hosts. Whatever a person could read
 //! (names, addresses, comments, who asked) is sealed; it is found again by keyed digests only.
 //! A change and its audit record are one transaction.
 
+mod address;
 mod approvals;
 mod approvers;
 mod audit;
@@ -44,10 +46,11 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicU32},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
+pub use address::DatabaseUrl;
 pub use approvals::{Approval, ApprovalRecord};
 pub use approvers::{Approver, NO_TENANT, Proof};
 pub use audit::{AuditEntry, AuditRecord, BrokenChain, verify_chain};
@@ -73,7 +76,9 @@ pub use verify::{AuditCheck, ChainCheck, Fault, Verdict};
 pub use waves::{LeftWave, OpenedWave, SentWave, UnderWay, Wave};
 
 use crate::model::{Clock, Digest};
+pub use engine::ServerInfo;
 use engine::{Engine, Tx, bounded};
+use files::StateDir;
 use space::{FreeSpace, Space};
 use vault::Vault;
 
@@ -88,6 +93,19 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The key file; `key` in the state directory if `None`.
     pub key_file: Option<PathBuf>,
+    /// A PostgreSQL database instead of a file in the state directory.
+    pub database: Option<DatabaseUrl>,
+}
+
+impl Settings {
+    /// The embedded database and the key in a state directory.
+    pub fn embedded(state_dir: PathBuf) -> Self {
+        Self { state_dir, key_file: None, database: None }
+    }
+
+    fn key_file(&self, dir: &StateDir) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE))
+    }
 }
 
 /// The store; a cheap handle.
@@ -103,6 +121,7 @@ struct Inner {
     clock: Clock,
     state_dir: PathBuf,
     presence: OnceLock<Option<presence::Presence>>,
+    sessions: presence::Sessions,
     lease: Arc<leases::Lease>,
     growth: Notify,
     /// Calls that this process counted.
@@ -112,8 +131,8 @@ struct Inner {
 impl Inner {
     fn new(engine: Engine, vault: Vault, clock: Clock, state_dir: PathBuf) -> Self {
         let (presence, lease, growth) = (OnceLock::new(), Arc::default(), Notify::new());
-        let counted = AtomicU32::new(0);
-        Self { engine, vault, clock, state_dir, presence, lease, growth, counted }
+        let (sessions, counted) = (presence::Sessions::default(), AtomicU32::new(0));
+        Self { engine, vault, clock, state_dir, presence, sessions, lease, growth, counted }
     }
 }
 
@@ -143,29 +162,10 @@ impl Store {
         trouble: Trouble,
     ) -> Result<Self, StoreError> {
         let dir = files::state_dir(&settings.state_dir)?;
-        let _starting = files::lock(&dir).await?;
-        let database = dir.path.join(engine::DATABASE);
-        let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
-        let size = std::fs::metadata(&database).map_or(0, |about| about.len());
-        if size == 0 && checkpoint_files::own(&dir.path).exists() {
-            return Err(StoreError::Lost(database));
-        }
-        let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?, Some(key_file))?;
-        let engine = Engine::open(&dir, Space::new(&dir.path, free), trouble).await?;
-        let fit = async {
-            bounded(schema::migrate(&engine, &vault)).await?;
-            if size <= CHECKED_AT_START { bounded(engine.check()).await } else { Ok(()) }
+        let (engine, vault) = match &settings.database {
+            None => open_file(settings, &dir, free, trouble).await?,
+            Some(url) => open_server(settings, &dir, url, &clock, trouble).await?,
         };
-        if let Err(error) = fit.await {
-            // Or the process may end before the database is let go, and leave an empty log beside it.
-            let closing = async {
-                engine.close().await;
-                Ok(())
-            };
-            // One that does not close in time has nothing to lose.
-            let _ = bounded(closing).await;
-            return Err(error);
-        }
         engine.keep_reserve();
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }
@@ -175,16 +175,23 @@ impl Store {
     /// # Errors
     /// `Unavailable` if there is none; otherwise as [`Store::open`].
     pub async fn open_to_read(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
-        if !settings.state_dir.join(engine::DATABASE).exists() {
+        let file = settings.state_dir.join(engine::DATABASE);
+        if settings.database.is_none() && !file.exists() {
             return Err(StoreError::Unavailable(format!(
                 "there is no store in {}",
                 settings.state_dir.display()
             )));
         }
         let dir = files::state_dir(&settings.state_dir)?;
-        let key_file = settings.key_file.clone().unwrap_or_else(|| dir.path.join(keys::FILE));
+        let engine = match &settings.database {
+            None => Engine::open_to_read(&dir)?,
+            Some(url) => Engine::connect_to_read(&dir, url, &clock)?,
+        };
+        if engine.is_empty().await? {
+            return Err(StoreError::unavailable("there is no store in the database"));
+        }
+        let key_file = settings.key_file(&dir);
         let vault = Vault::new(keys::load(&key_file)?, Some(key_file))?;
-        let engine = Engine::open_to_read(&dir)?;
         bounded(schema::prove(&engine, &vault)).await?;
         Ok(Self(Arc::new(Inner::new(engine, vault, clock, dir.path))))
     }
@@ -232,8 +239,17 @@ impl Store {
         self.0.engine.check().await
     }
 
+    /// The database server and what this process may do there; `None` for the embedded database.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn server(&self) -> Result<Option<ServerInfo>, StoreError> {
+        bounded(self.0.engine.server_info()).await
+    }
+
     /// Waits for running calls and closes the database; the handle is of no use afterwards.
     pub async fn close(&self) {
+        self.leave();
         self.0.engine.close().await;
     }
 
@@ -244,10 +260,82 @@ impl Store {
         Ok(tx)
     }
 
-    /// Now, in the microseconds that the store keeps.
+    /// Now, in the microseconds that the store keeps: by the clock that all processes on it share (F34).
     fn now(&self) -> Timestamp {
-        whole_micros(self.0.clock.now())
+        let ahead = SignedDuration::from_micros(self.0.engine.ahead());
+        let now = self.0.clock.now();
+        whole_micros(now.checked_add(ahead).unwrap_or(now))
     }
+
+    /// The clock by which this store's times are.
+    pub fn clock(&self) -> Clock {
+        let store = self.clone();
+        Clock::of_host(move || store.now())
+    }
+}
+
+/// Opens the embedded database, making key and schema where there is none.
+async fn open_file(
+    settings: &Settings,
+    dir: &StateDir,
+    free: FreeSpace,
+    trouble: Trouble,
+) -> Result<(Engine, Vault), StoreError> {
+    let _starting = files::lock(dir).await?;
+    let database = dir.path.join(engine::DATABASE);
+    let key_file = settings.key_file(dir);
+    let size = std::fs::metadata(&database).map_or(0, |about| about.len());
+    if size == 0 && checkpoint_files::own(&dir.path).exists() {
+        return Err(StoreError::Lost(database));
+    }
+    let vault = Vault::new(keys::load_or_create(&key_file, !database.exists())?, Some(key_file))?;
+    let engine = Engine::open(dir, Space::new(&dir.path, free), trouble).await?;
+    let fit = async {
+        bounded(schema::migrate(&engine, &vault)).await?;
+        if size <= CHECKED_AT_START { bounded(engine.check()).await } else { Ok(()) }
+    };
+    match fit.await {
+        Ok(()) => Ok((engine, vault)),
+        Err(error) => Err(given_up(engine, error).await),
+    }
+}
+
+/// Connects to a server, making key and schema where there is none.
+async fn open_server(
+    settings: &Settings,
+    dir: &StateDir,
+    url: &DatabaseUrl,
+    clock: &Clock,
+    trouble: Trouble,
+) -> Result<(Engine, Vault), StoreError> {
+    let engine = Engine::connect(dir, url, clock, trouble)?;
+    let fit = async {
+        let is_empty = engine.is_empty().await?;
+        if is_empty && checkpoint_files::own(&dir.path).exists() {
+            return Err(StoreError::Lost(url.to_string().into()));
+        }
+        let key_file = settings.key_file(dir);
+        let vault = Vault::new(keys::load_or_create(&key_file, is_empty)?, Some(key_file))?;
+        schema::migrate_in_turn(&engine, &vault).await?;
+        Ok(vault)
+    };
+    match fit.await {
+        Ok(vault) => Ok((engine, vault)),
+        Err(error) => Err(given_up(engine, error).await),
+    }
+}
+
+/// Closes an engine that cannot be used.
+///
+/// Or the process may end before the database is let go, and leave an empty log beside it.
+async fn given_up(engine: Engine, error: StoreError) -> StoreError {
+    let closing = async {
+        engine.close().await;
+        Ok(())
+    };
+    // One that does not close in time has nothing to lose.
+    let _ = bounded(closing).await;
+    error
 }
 
 /// A time without the nanoseconds, which are not stored.

@@ -52,7 +52,7 @@ impl House {
         let settings = settings.expect("settings").with_limits(Limits::unpaced());
         let zia = Zia::new(settings, Clock::system()).expect("a client");
         let dir = TempDir::new().expect("a folder");
-        let place = store::Settings { state_dir: dir.path().join("state"), key_file: None };
+        let place = store::Settings::embedded(dir.path().join("state"));
         let store = Store::open(&place, Clock::system()).await.expect("a store");
         let lifecycle = Lifecycle::new(zia.clone(), store.clone(), Settings::default(), Clock::system());
         Self { tenant, zia, store, lifecycle, _dir: dir }

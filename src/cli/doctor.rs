@@ -78,13 +78,22 @@ impl Doctor {
         let opened = async {
             let store = Store::open(&settings, wiring::clock()).await?;
             store.health().await?;
-            store.check().await
+            store.check().await?;
+            store.server().await
         };
         match opened.await {
-            Ok(()) => Finding::Good(format!(
+            Ok(None) => Finding::Good(format!(
                 "{} opens, its key fits, it takes writes",
                 settings.state_dir.display()
             )),
+            Ok(Some(server)) if server.may_change_audit => Finding::Look(
+                format!("{} opens, its key fits, it takes writes", server.shown),
+                "its role may change the audit trail: serve with a role that may not, as the README shows"
+                    .into(),
+            ),
+            Ok(Some(server)) => {
+                Finding::Good(format!("{} opens, its key fits, it takes writes and keeps them", server.shown))
+            }
             Err(error) => {
                 let failure = Failure::from(error);
                 Finding::Bad(

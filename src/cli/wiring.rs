@@ -70,8 +70,8 @@ impl Wired {
         let tenant = prepared.tenant(Some(Arc::new(store.clone())))?;
         let settings = lifecycle_settings(&config, read_only);
         let checkpoints = Keeper::start(store.clone(), config.checkpoint_file.clone());
-        let records = Records::new(store.clone(), clock());
-        let lifecycle = Lifecycle::new(tenant.zia.clone(), store.clone(), settings, clock());
+        let records = Records::new(store.clone(), store.clock());
+        let lifecycle = Lifecycle::new(tenant.zia.clone(), store.clone(), settings, store.clock());
         recover(&lifecycle).await;
         let mut background = vec![tokio::spawn(keep_recovering(lifecycle.clone()))];
         background.extend(config.capture_days.map(|days| tokio::spawn(keep_purging(records, days))));
@@ -220,7 +220,9 @@ pub(super) async fn records_and_policy(general: &General) -> Result<(Records, Po
     let config = config(general, true)?;
     let _log = telemetry(general, Some(&config))?;
     let policy = lifecycle_settings(&config, false).policy;
-    Ok((Records::new(open(&config).await?, clock()), policy))
+    let store = open(&config).await?;
+    let clock = store.clock();
+    Ok((Records::new(store, clock), policy))
 }
 
 /// The one clock of the process.
@@ -229,7 +231,11 @@ pub(super) fn clock() -> Clock {
 }
 
 pub(super) fn store_settings(config: &Config) -> store::Settings {
-    store::Settings { state_dir: config.state_dir.clone(), key_file: config.key_file.clone() }
+    store::Settings {
+        state_dir: config.state_dir.clone(),
+        key_file: config.key_file.clone(),
+        database: config.database.clone(),
+    }
 }
 
 /// A store that is only read, and not made or changed where it is missing or old.
@@ -250,6 +256,8 @@ async fn open_or_unfit(config: &Config) -> Result<Store, Exit> {
     match Store::open(&settings, clock()).await {
         Ok(store) => Ok(store),
         Err(error @ (StoreError::Insecure { .. } | StoreError::NewerSchema)) => Err(unopened(error)),
+        // A server out of reach comes back by itself: whoever started this process starts it again.
+        Err(error @ StoreError::Unavailable(_)) if settings.database.is_some() => Err(unopened(error)),
         Err(reason) => {
             tracing::error!(%reason, "the store cannot be used: only reading tools are offered until it is mended and the server restarted");
             Store::unfit(&settings, reason, clock()).map_err(Exit::unavailable)
@@ -260,7 +268,7 @@ async fn open_or_unfit(config: &Config) -> Result<Store, Exit> {
 /// How a command ends that needs a store and has none.
 pub(super) fn unopened(error: StoreError) -> Exit {
     match error {
-        StoreError::Insecure { .. } | StoreError::WrongKey => Exit::config(error),
+        StoreError::Insecure { .. } | StoreError::WrongKey | StoreError::Unfit(_) => Exit::config(error),
         other => Exit::unavailable(other),
     }
 }

@@ -13,7 +13,7 @@ use super::{
     error::ConfigError,
     file::{self, ConfigFile, nearest},
 };
-use crate::{model::is_loopback, private_file};
+use crate::{model::is_loopback, private_file, store::DatabaseUrl};
 
 /// A key of the file: section and name.
 pub(super) type Key = (&'static str, &'static str);
@@ -77,13 +77,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn refuse_database(&mut self) {
-        if self.secret("ZIA_MCP_DATABASE_URL").is_some() {
-            self.problem(
-                "ZIA_MCP_DATABASE_URL",
-                "PostgreSQL is not supported in this release; unset it to use the embedded store",
-            );
-        }
+    /// The address of a database; a secret, since a password may be in it.
+    pub(super) fn database(&mut self) -> Option<DatabaseUrl> {
+        let text = self.secret("ZIA_MCP_DATABASE_URL")?;
+        text.parse().map_err(|why| self.problem("ZIA_MCP_DATABASE_URL", why)).ok()
     }
 
     /// Whether a setting is there at all, as value or as file.

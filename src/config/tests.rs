@@ -368,12 +368,14 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn a_database_is_not_supported_yet() {
-    let text = told(load(&[&API_KEY[..], &[("ZIA_MCP_DATABASE_URL", "postgres://u:canary@h/d")]].concat()));
-    assert!(
-        text.contains("ZIA_MCP_DATABASE_URL") && text.contains("not supported in this release"),
-        "{text}"
-    );
+fn a_database_on_another_machine_is_reached_by_tls_or_not_at_all() {
+    let with = |url: &'static str| load(&[&API_KEY[..], &[("ZIA_MCP_DATABASE_URL", url)]].concat());
+    let config = with("postgres://u:canary@db.example.com/d").unwrap();
+    assert_eq!(config.database.unwrap().to_string(), "the PostgreSQL database d on db.example.com");
+    for wrong in ["postgres://u:canary@h/d?sslmode=disable", "mysql://u:canary@h/d", "canary"] {
+        let text = told(with(wrong));
+        assert!(text.contains("ZIA_MCP_DATABASE_URL") && !text.contains("canary"), "{text}");
+    }
 }
 
 #[test]

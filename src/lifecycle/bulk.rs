@@ -201,7 +201,11 @@ impl Lifecycle {
     /// Whether an open operation was never captured, since its server stopped; it is ended then (K2).
     pub(crate) async fn discarded_draft(&self, open: &Operation) -> Result<bool, Failure> {
         let mut details = Details::of(open);
-        if open.state != State::Awaiting || is_ready(open, &details) || self.is_being_drafted(open) {
+        if open.state != State::Awaiting || is_ready(open, &details) {
+            return Ok(false);
+        }
+        self.store.look_around().await?;
+        if self.is_being_drafted(open) {
             return Ok(false);
         }
         details.note("the server stopped before the user was captured; nothing was sent");

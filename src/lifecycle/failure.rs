@@ -212,7 +212,9 @@ impl From<StoreError> for Failure {
                 Code::StoreUnavailable,
                 "put a backup of the state directory in its place; to begin anew, name an empty one",
             ),
-            StoreError::Insecure { .. } => (Code::StoreUnavailable, "do that, then call again"),
+            StoreError::Insecure { .. } | StoreError::Unfit(_) => {
+                (Code::StoreUnavailable, "do that, then call again")
+            }
             _ => (
                 Code::StoreUnavailable,
                 "mend what is named here (`zia-mcp doctor` looks again); nothing more is sent to ZIA before that",

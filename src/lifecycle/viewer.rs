@@ -204,7 +204,7 @@ pub(super) mod tests {
                 "2026-01-05T10:00:00Z".parse::<Timestamp>().unwrap()
                     + SignedDuration::from_mins(ahead.load(Ordering::SeqCst))
             });
-            let store = Store::open(&Settings { state_dir, key_file: None }, clock.clone()).await.unwrap();
+            let store = Store::open(&Settings::embedded(state_dir), clock.clone()).await.unwrap();
             Self { records: Records::new(store, clock), minutes, _place: place }
         }
 

@@ -125,7 +125,7 @@ impl Store {
     /// `Corrupt`; `Unavailable`.
     pub async fn approvers(&self) -> Result<Vec<Approver>, StoreError> {
         bounded(async {
-            let rows: Vec<Row> = sqlx::query_as("SELECT * FROM approvers ORDER BY enrolled_at")
+            let rows: Vec<Row> = sqlx::query_as("SELECT name, enrolled_at, sealed, last_step, failures, locked_until FROM approvers ORDER BY enrolled_at")
                 .fetch_all(self.0.engine.reader())
                 .await?;
             rows.iter().map(|row| self.approver(row)).collect()
@@ -169,7 +169,7 @@ impl Store {
         let (key, now) = (self.approver_digest(name), self.now());
         bounded(async {
             let mut tx = self.begin().await?;
-            let row: Option<Row> = sqlx::query_as("SELECT * FROM approvers WHERE name = $1")
+            let row: Option<Row> = sqlx::query_as("SELECT name, enrolled_at, sealed, last_step, failures, locked_until FROM approvers WHERE name = $1")
                 .bind(key.clone())
                 .fetch_optional(&mut *tx)
                 .await?;

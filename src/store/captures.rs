@@ -58,6 +58,13 @@ macro_rules! columns {
     };
 }
 
+/// The columns of [`WholeRow`]: by name, since a newer version may add some while this one runs.
+macro_rules! whole {
+    () => {
+        "SELECT id, tenant, operation, user_id, taken_at, size, data_key, purged_at, body FROM captures "
+    };
+}
+
 #[derive(FromRow)]
 struct Row {
     id: String,
@@ -161,7 +168,7 @@ impl Store {
     /// `Purged`; `Corrupt` if it does not decrypt to what was captured; `Unavailable`.
     pub async fn open_capture(&self, id: &CaptureId) -> Result<Option<Opened>, StoreError> {
         bounded(async {
-            let row: Option<WholeRow> = sqlx::query_as("SELECT * FROM captures WHERE id = $1")
+            let row: Option<WholeRow> = sqlx::query_as(concat!(whole!(), "WHERE id = $1"))
                 .bind(id.as_str())
                 .fetch_optional(self.0.engine.reader())
                 .await?;
@@ -177,9 +184,10 @@ impl Store {
         op: &Operation,
         user: UserId,
     ) -> Result<(), StoreError> {
-        let row: Option<WholeRow> = sqlx::query_as(
-            "SELECT * FROM captures WHERE operation = $1 AND user_id = $2 ORDER BY ordinal DESC LIMIT 1",
-        )
+        let row: Option<WholeRow> = sqlx::query_as(concat!(
+            whole!(),
+            "WHERE operation = $1 AND user_id = $2 ORDER BY ordinal DESC LIMIT 1"
+        ))
         .bind(op.id.as_str())
         .bind(user.get())
         .fetch_optional(&mut **tx)
@@ -193,11 +201,10 @@ impl Store {
         tx: &mut Tx,
         op: &Operation,
     ) -> Result<HashMap<i64, WholeRow>, StoreError> {
-        let rows: Vec<WholeRow> =
-            sqlx::query_as("SELECT * FROM captures WHERE operation = $1 ORDER BY ordinal")
-                .bind(op.id.as_str())
-                .fetch_all(&mut **tx)
-                .await?;
+        let rows: Vec<WholeRow> = sqlx::query_as(concat!(whole!(), "WHERE operation = $1 ORDER BY ordinal"))
+            .bind(op.id.as_str())
+            .fetch_all(&mut **tx)
+            .await?;
         Ok(rows.into_iter().map(|row| (row.row.user_id, row)).collect())
     }
 

@@ -1,8 +1,9 @@
 //! The database engine: connections, transactions, limits.
 
+pub(super) mod postgres;
 mod sqlite;
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{
     Connection as _,
@@ -10,13 +11,16 @@ use sqlx::{
 };
 
 use super::{
-    StoreError, error,
+    DatabaseUrl, StoreError, error,
     files::{self, StateDir},
     reader::Reader,
     space::{self, Space},
     trouble::{Step, Trouble},
 };
-use sqlite::{Access, identity};
+use crate::model::Clock;
+pub use postgres::ServerInfo;
+use postgres::{Server, Use};
+use sqlite::{Access, File};
 
 /// Either engine, chosen when the store is opened: both speak the same SQL.
 pub(super) type Db = sqlx::Any;
@@ -44,35 +48,80 @@ pub(super) struct Engine(Result<Database, StoreError>);
 
 /// The database and its connections.
 struct Database {
-    /// One connection: writers queue up fairly here instead of fighting for SQLite's lock.
+    /// One connection: writers queue up fairly here instead of fighting for the database's lock.
     writer: Pool,
     reader: Pool,
     /// One connection, for what must outlive this process and not a power cut.
     light: Pool,
+    kind: Kind,
     dir: PathBuf,
-    path: PathBuf,
-    log: PathBuf,
-    /// Device and inode: writes to a file that was removed would be lost in silence (F3).
-    identity: (u64, u64),
-    space: Space,
     trouble: Trouble,
 }
 
+/// What the engines do not have in common.
+enum Kind {
+    Sqlite(File, Space),
+    Postgres(Arc<Server>),
+}
+
 impl Engine {
+    /// Opens the file of an embedded database, made if it is missing.
     pub(super) async fn open(dir: &StateDir, space: Space, trouble: Trouble) -> Result<Self, StoreError> {
         let path = dir.path.join(DATABASE);
         dir.ensure_file(&path)?;
         // Held until another one is open, or the log would go and come again.
         let first = sqlite::first(&path).await?;
         let options = |access| Ok::<_, StoreError>(quiet(sqlite::options(&path, access)?));
-        let writer = pool(1, Access::Write).connect_with(options(Access::Write)?).await?;
-        let light = pool(1, Access::Count).connect_lazy_with(options(Access::Count)?);
-        let reader = pool(READERS, Access::Read).connect_lazy_with(options(Access::Read)?);
+        let writer = on_file(1, Access::Write).connect_with(options(Access::Write)?).await?;
+        let light = on_file(1, Access::Count).connect_lazy_with(options(Access::Count)?);
+        let reader = on_file(READERS, Access::Read).connect_lazy_with(options(Access::Read)?);
         first.close().await?;
-        let identity = identity(&path).ok_or_else(gone)?;
-        let log = dir.path.join(format!("{DATABASE}-wal"));
-        let dir = dir.path.clone();
-        Ok(Self(Ok(Database { writer, reader, light, dir, path, log, identity, space, trouble })))
+        let (kind, dir) = (Kind::Sqlite(File::of(path)?, space), dir.path.clone());
+        Ok(Self(Ok(Database { writer, light, reader, kind, dir, trouble })))
+    }
+
+    /// Opens a database that is only read; it must be there.
+    pub(super) fn open_to_read(dir: &StateDir) -> Result<Self, StoreError> {
+        let path = dir.path.join(DATABASE);
+        let file = File::of(path.clone())?;
+        let options = quiet(sqlite::options(&path, Access::Nothing)?);
+        let pool = on_file(READERS, Access::Nothing).connect_lazy_with(options);
+        let kind = Kind::Sqlite(file, Space::new(&dir.path, space::of_disk()));
+        Ok(Self::of_one_pool(pool, kind, dir))
+    }
+
+    /// Connects to a server.
+    pub(super) fn connect(
+        dir: &StateDir,
+        url: &DatabaseUrl,
+        clock: &Clock,
+        trouble: Trouble,
+    ) -> Result<Self, StoreError> {
+        let server = Arc::new(Server::new(url.clone(), clock.clone()));
+        let options = quiet(server.options()?);
+        let writer = on_server(&server, 1, Use::Write).connect_lazy_with(options.clone());
+        let light = on_server(&server, 1, Use::Write).connect_lazy_with(options.clone());
+        let reader = on_server(&server, READERS, Use::Read).connect_lazy_with(options);
+        let (kind, dir) = (Kind::Postgres(server), dir.path.clone());
+        Ok(Self(Ok(Database { writer, light, reader, kind, dir, trouble })))
+    }
+
+    /// Connects to a server for reading alone.
+    pub(super) fn connect_to_read(
+        dir: &StateDir,
+        url: &DatabaseUrl,
+        clock: &Clock,
+    ) -> Result<Self, StoreError> {
+        let server = Arc::new(Server::new(url.clone(), clock.clone()));
+        let pool = on_server(&server, READERS, Use::OnlyRead).connect_lazy_with(quiet(server.options()?));
+        Ok(Self::of_one_pool(pool, Kind::Postgres(server), dir))
+    }
+
+    /// Everything that reads, on the same connections; nothing is written.
+    fn of_one_pool(pool: Pool, kind: Kind, dir: &StateDir) -> Self {
+        let (writer, light, dir, trouble) =
+            (pool.clone(), pool.clone(), dir.path.clone(), Trouble::default());
+        Self(Ok(Database { writer, light, reader: pool, kind, dir, trouble }))
     }
 
     /// No engine, for a reason.
@@ -89,24 +138,45 @@ impl Engine {
         self.0.as_ref().map_err(Clone::clone)
     }
 
-    /// Opens a database that is only read; it must be there.
-    pub(super) fn open_to_read(dir: &StateDir) -> Result<Self, StoreError> {
-        let path = dir.path.join(DATABASE);
-        let identity = identity(&path).ok_or_else(gone)?;
-        let options = quiet(sqlite::options(&path, Access::Nothing)?);
-        let pool = pool(READERS, Access::Nothing).connect_lazy_with(options);
-        let log = dir.path.join(format!("{DATABASE}-wal"));
-        let (writer, light, reader, dir) = (pool.clone(), pool.clone(), pool, dir.path.clone());
-        let (space, trouble) = (Space::new(&dir, space::of_disk()), Trouble::default());
-        Ok(Self(Ok(Database { writer, reader, light, dir, path, log, identity, space, trouble })))
+    /// The server, where there is one.
+    pub(super) fn server(&self) -> Option<&Arc<Server>> {
+        match &self.0 {
+            Ok(Database { kind: Kind::Postgres(server), .. }) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// Whether a server's database holds no store yet.
+    pub(super) async fn is_empty(&self) -> Result<bool, StoreError> {
+        let database = self.database()?;
+        match &database.kind {
+            Kind::Sqlite(..) => Ok(false),
+            Kind::Postgres(server) => bounded(server.is_empty(&database.reader)).await,
+        }
+    }
+
+    pub(super) async fn server_info(&self) -> Result<Option<ServerInfo>, StoreError> {
+        let database = self.database()?;
+        match &database.kind {
+            Kind::Sqlite(..) => Ok(None),
+            Kind::Postgres(server) => Ok(Some(server.info(&database.reader).await?)),
+        }
+    }
+
+    /// Microseconds from the process's clock to the time of the store.
+    pub(super) fn ahead(&self) -> i64 {
+        self.server().map_or(0, |server| server.ahead())
     }
 
     /// Begins a writing transaction; no other writer runs until it ends.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let database = self.database()?;
         let heard = database.trouble.at(Step::Begin)?;
-        // A transaction that starts by reading could not become a writing one later (SQLITE_BUSY).
-        let tx = database.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let tx = match &database.kind {
+            // A transaction that starts by reading could not become a writing one later (SQLITE_BUSY).
+            Kind::Sqlite(..) => database.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Postgres(server) => server.begin(&database.writer).await?,
+        };
         heard.map(|()| tx)
     }
 
@@ -116,15 +186,16 @@ impl Engine {
     /// earlier ones went: the reserve makes room for that (F2).
     pub(super) async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
         let database = self.database()?;
-        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
-            return Err(gone());
+        if let Kind::Sqlite(file, _) = &database.kind {
+            file.recheck()?;
         }
         let heard = database.trouble.at(Step::Commit)?;
-        database.space.make_room();
+        let space = database.space();
+        space.iter().for_each(|space| space.make_room());
         tx.commit().await.inspect_err(|failed| {
-            if error::is_full(failed) {
+            if let Some(space) = space.filter(|_| error::is_full(failed)) {
                 // For the next attempt: a quota does not show in what the disk has left.
-                database.space.release();
+                space.release();
             }
         })?;
         heard
@@ -135,29 +206,36 @@ impl Engine {
     pub(super) async fn begin_light(&self) -> Result<Tx, StoreError> {
         let database = self.database()?;
         let heard = database.trouble.at(Step::Count)?;
-        let tx = database.light.begin_with("BEGIN IMMEDIATE").await?;
+        let tx = match &database.kind {
+            Kind::Sqlite(..) => database.light.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Postgres(_) => postgres::begin_light(&database.light).await?,
+        };
         heard.map(|()| tx)
     }
 
     /// Commits such a transaction.
     pub(super) async fn commit_light(&self, tx: Tx) -> Result<(), StoreError> {
-        let database = self.database()?;
-        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
-            return Err(gone());
+        if let Kind::Sqlite(file, _) = &self.database()?.kind {
+            file.recheck()?;
         }
         Ok(tx.commit().await?)
     }
 
     /// Whether others on this database may be on other machines.
     pub(super) fn is_remote(&self) -> bool {
-        false
+        self.server().is_some()
     }
 
     /// Begins a transaction that only reads: one view of the database as it is now.
     pub(super) async fn snapshot(&self) -> Result<Tx, StoreError> {
         let database = self.database()?;
         database.trouble.at(Step::Read)??;
-        Ok(database.reader.begin().await?)
+        Ok(match &database.kind {
+            Kind::Sqlite(..) => database.reader.begin().await?,
+            Kind::Postgres(_) => {
+                database.reader.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
+            }
+        })
     }
 
     /// What befalls the store.
@@ -183,13 +261,14 @@ impl Engine {
     pub(super) fn check_headroom(&self) -> Result<(), StoreError> {
         let database = self.database()?;
         files::recheck(&database.dir)?;
-        database.space.check_headroom()
+        // A server's disk is its own matter: it says when it is full.
+        database.space().map_or(Ok(()), Space::check_headroom)
     }
 
     /// Keeps some disk space for results, where there is enough.
     pub(super) fn keep_reserve(&self) {
-        if let Ok(database) = &self.0 {
-            database.space.keep_reserve();
+        if let Some(space) = self.0.as_ref().ok().and_then(Database::space) {
+            space.keep_reserve();
         }
     }
 
@@ -210,14 +289,22 @@ impl Engine {
     }
 
     /// Moves the log into the database and empties it; false while somebody reads an old state.
+    ///
+    /// A server's log is its own matter.
     pub(super) async fn clear_log(&self) -> Result<bool, StoreError> {
+        if self.server().is_some() {
+            return Ok(true);
+        }
         let (busy, _, _): (i64, i64, i64) =
             sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.database()?.writer).await?;
         Ok(busy == 0)
     }
 
-    /// Checks every page.
+    /// Checks every page; a server checks its own.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
+        if self.server().is_some() {
+            return Ok(());
+        }
         let answer: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(self.reader()).await?;
         if answer == "ok" { Ok(()) } else { Err(StoreError::Corrupt) }
     }
@@ -231,39 +318,46 @@ impl Engine {
     }
 }
 
+impl Database {
+    fn space(&self) -> Option<&Space> {
+        match &self.kind {
+            Kind::Sqlite(_, space) => Some(space),
+            Kind::Postgres(_) => None,
+        }
+    }
+}
+
 /// Gives a call [`LIMIT`] to answer.
 pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let late = |_| Err(StoreError::unavailable("no answer within two seconds"));
     tokio::time::timeout(LIMIT, work).await.unwrap_or_else(late)
 }
 
-fn pool(connections: u32, access: Access) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(LIMIT)
+fn pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(LIMIT).max_lifetime(None)
+}
+
+fn on_file(connections: u32, access: Access) -> AnyPoolOptions {
+    pool(connections)
         .idle_timeout(None)
-        .max_lifetime(None)
         .test_before_acquire(false)
         .after_connect(move |connection, _| Box::pin(sqlite::prepare(connection, access)))
-        // SQLite ends a transaction by itself on a full disk, and the connection would go on
-        // counting it as open: such a connection is not used again.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                if connection.is_in_transaction() {
-                    // Lets a rollback that is on its way end.
-                    connection.ping().await?;
-                }
-                Ok(!connection.is_in_transaction())
-            })
+        .after_release(|connection, _| Box::pin(sqlite::released(connection)))
+}
+
+/// Each connection is tried before it is used: the server may have been started anew meanwhile.
+fn on_server(server: &Arc<Server>, connections: u32, of: Use) -> AnyPoolOptions {
+    let server = server.clone();
+    pool(connections)
+        .after_connect(move |connection, _| {
+            let server = server.clone();
+            Box::pin(async move { server.prepare(connection, of).await })
         })
+        .after_release(|connection, _| Box::pin(postgres::released(connection)))
 }
 
 /// Statements are fixed and say nothing in a log.
 fn quiet(options: AnyConnectOptions) -> AnyConnectOptions {
     use sqlx::ConnectOptions as _;
     options.disable_statement_logging()
-}
-
-fn gone() -> StoreError {
-    StoreError::unavailable("the database was removed or replaced; restart")
 }

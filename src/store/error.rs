@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use sqlx::postgres::PgDatabaseError;
+
+use super::engine::postgres;
 
 /// Why the store could not do something.
 ///
@@ -22,6 +25,9 @@ pub enum StoreError {
     /// No disk, no space, or no answer within two seconds.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The database server could lose what it confirms, or takes no writes (F10).
+    #[error("nothing is recorded on this database server: {0}")]
+    Unfit(&'static str),
     /// The key is missing beside existing data, is damaged, or belongs to another store (F46).
     #[error("the key file is missing, damaged or of another store; put the store's own key file back")]
     WrongKey,
@@ -78,11 +84,17 @@ impl From<sqlx::Error> for StoreError {
         match error {
             E::Database(error) if error.is_unique_violation() => Self::Conflict,
             E::Database(error) if error.is_foreign_key_violation() => Self::NotFound,
+            E::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+                postgres::of_code(&error.code().unwrap_or_default())
+            }
             E::Database(error) => of_code(error.code().and_then(|code| code.parse().ok())),
             E::RowNotFound => Self::NotFound,
             E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => Self::Corrupt,
-            E::PoolTimedOut => Self::unavailable("busy for too long"),
+            E::PoolTimedOut => Self::unavailable("busy for too long, or out of reach"),
             E::Io(error) => Self::Unavailable(error.kind().to_string()),
+            E::Tls(_) => Self::unavailable(
+                "the database server offers no TLS, or its certificate is not trusted; see sslmode and sslrootcert",
+            ),
             E::Configuration(error) => error
                 .downcast::<Self>()
                 .map_or_else(|_| Self::unavailable("the database cannot be opened"), |reason| *reason),
@@ -93,7 +105,8 @@ impl From<sqlx::Error> for StoreError {
 
 /// Whether the disk has no room for it.
 pub(super) fn is_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|e| e.code()?.parse::<u32>().ok());
+    let of_file = |e: &&dyn sqlx::error::DatabaseError| e.try_downcast_ref::<PgDatabaseError>().is_none();
+    let code = error.as_database_error().filter(of_file).and_then(|e| e.code()?.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 13)
 }
 

@@ -1,6 +1,7 @@
 //! Who carries operations out, and how long a process counts as alive.
 //!
-//! A process that ended is known by its presence, at once. One that only stands still is known by
+//! A process that ended is known by its presence, at once; one on another host may only be cut off,
+//! and keeps what it is just sending until its lease ends. One that only stands still is known by
 //! its lease: each that carries something out renews it, and an operation whose owner let it lapse
 //! changes hands (K5, F32). The epoch of an operation then grows, so that a process that wakes up
 //! again can record nothing more.
@@ -19,6 +20,7 @@ use super::{
     AuditEntry, Store, StoreError,
     audit::Subject,
     engine::{Tx, bounded},
+    presence::Standing,
 };
 use crate::model::{Operation, OperationId};
 
@@ -83,6 +85,7 @@ impl Store {
     pub async fn living(&self) -> Result<HashSet<String>, StoreError> {
         let query = sqlx::query_scalar::<_, String>("SELECT name FROM workers WHERE lease_until > $1")
             .bind(self.now().as_microsecond());
+        self.look_around().await?;
         bounded(async {
             let leased = query.fetch_all(self.0.engine.reader()).await?;
             Ok(leased.into_iter().filter(|name| self.is_present(name)).collect())
@@ -108,6 +111,7 @@ impl Store {
     async fn claim_batch(&self, left: &[Operation]) -> Result<Vec<Operation>, StoreError> {
         let mut tx = self.begin().await?;
         let renewed = self.renew(&mut tx).await?;
+        self.look_around_in(&mut tx).await?;
         let mut taken = Vec::with_capacity(left.len());
         for operation in left {
             if self.claim_one(&mut tx, operation, renewed.owner.as_deref()).await? {
@@ -127,18 +131,24 @@ impl Store {
         operation: &Operation,
         me: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let gone = operation.owner.as_ref().is_none_or(|owner| !self.is_present(owner));
+        let standing = operation.owner.as_ref().map_or(Standing::Gone, |owner| self.standing(owner));
+        let gone = match standing {
+            Standing::Present => 0_i64,
+            Standing::Gone => 1,
+            Standing::Away => 2,
+        };
         let claimed = sqlx::query(
             "UPDATE operations SET lease_owner = $1, epoch = epoch + 1 \
              WHERE id = $2 AND version = $3 AND epoch = $4 AND ended = 0 \
-             AND ($5 = 1 OR lease_owner = $1 OR NOT EXISTS \
+             AND ($5 = 1 OR lease_owner = $1 OR ($5 = 2 AND NOT EXISTS \
+             (SELECT 1 FROM sends s WHERE s.operation = operations.id AND s.outcome IS NULL)) OR NOT EXISTS \
              (SELECT 1 FROM workers w WHERE w.name = lease_owner AND w.lease_until > $6))",
         )
         .bind(me)
         .bind(operation.id.as_str())
         .bind(operation.version)
         .bind(operation.epoch)
-        .bind(i64::from(gone))
+        .bind(gone)
         .bind(self.now().as_microsecond())
         .execute(&mut **tx)
         .await?;
@@ -159,7 +169,7 @@ impl Store {
 
     /// Renews the lease inside a transaction; [`Store::renewed`] makes it count.
     pub(super) async fn renew(&self, tx: &mut Tx) -> Result<Renewed, StoreError> {
-        let owner = self.presence();
+        let owner = self.name_in(tx).await?;
         // Taken before the record, so that ours never outlasts what the others read.
         let until = Instant::now() + LEASE;
         let lease = SignedDuration::try_from(LEASE).unwrap_or(SignedDuration::ZERO);

@@ -1,10 +1,16 @@
 //! The schema's versions, and the proof that the key fits.
 
+use std::time::Duration;
+
 use sqlx::query_scalar;
+use tokio::time::Instant;
 
 use super::{
     StoreError,
-    engine::{Engine, Tx},
+    engine::{
+        Engine, Tx,
+        postgres::{self, LOCKED},
+    },
     keys::KeyId,
     vault::{Place, Vault, sealed_by},
 };
@@ -28,29 +34,98 @@ const MIGRATIONS: &[&str] = &[
 /// What the canary says.
 const CANARY: &[u8] = b"the key fits";
 
+/// A step that says this of itself takes nothing from versions that do not know it: those may go on
+/// beside it, so that replicas are brought up to date one by one (F11).
+const ROLLING: &str = "-- rolling";
+
+/// How long all steps together may take on a server, another process's before ours included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two attempts to get the lock while another process migrates.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Brings a server's schema up to date, after whoever does so at this moment.
+pub(super) async fn migrate_in_turn(engine: &Engine, vault: &Vault) -> Result<(), StoreError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let done = tokio::time::timeout(left, migrate(engine, vault)).await;
+        match done.unwrap_or_else(|_| Err(StoreError::unavailable("the schema took too long to change"))) {
+            Err(error) if error == postgres::of_code(LOCKED) && Instant::now() + AGAIN < deadline => {
+                tokio::time::sleep(AGAIN).await
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Brings the schema up to date and proves the key, in one transaction (F11, F46).
 pub(super) async fn migrate(engine: &Engine, vault: &Vault) -> Result<(), StoreError> {
     let mut tx = engine.begin().await?;
-    sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY NOT NULL)")
-        .execute(&mut *tx)
-        .await?;
-    let done = version(&mut tx).await?;
+    let done = prepared(engine, &mut tx).await?;
     if done > MIGRATIONS.len() {
-        return Err(StoreError::NewerSchema);
+        require_kinship(&mut tx, done).await?;
     }
     for (step, sql) in (1_i64..).zip(MIGRATIONS).skip(done) {
         sqlx::raw_sql(*sql).execute(&mut *tx).await?;
         sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(step).execute(&mut *tx).await?;
     }
+    if done < MIGRATIONS.len() {
+        note_oldest(&mut tx).await?;
+    }
     prove_key(&mut tx, vault).await?;
     engine.commit(tx).await
+}
+
+/// The steps done so far; a role that only serves need not be able to make tables.
+async fn prepared(engine: &Engine, tx: &mut Tx) -> Result<usize, StoreError> {
+    if engine.server().is_some() {
+        let there: Option<String> =
+            query_scalar("SELECT CAST(to_regclass('schema_version') AS TEXT)").fetch_one(&mut **tx).await?;
+        if there.is_some() && version(tx).await? >= MIGRATIONS.len() {
+            return version(tx).await;
+        }
+        // A large table takes its time.
+        sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
+    }
+    sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY NOT NULL)")
+        .execute(&mut **tx)
+        .await?;
+    version(tx).await
+}
+
+/// Writes down the oldest version of the program that may go on with the schema as it is.
+async fn note_oldest(tx: &mut Tx) -> Result<(), StoreError> {
+    let rolling = MIGRATIONS.iter().rev().take_while(|sql| sql.contains(ROLLING)).count();
+    sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('oldest', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(kinship(MIGRATIONS.len(), MIGRATIONS.len() - rolling))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Refuses a schema that a newer version made and that this one cannot go on with.
+async fn require_kinship(tx: &mut Tx, done: usize) -> Result<(), StoreError> {
+    let kept: Option<Vec<u8>> =
+        query_scalar("SELECT value FROM meta WHERE name = 'oldest'").fetch_optional(&mut **tx).await?;
+    let is_kin = (0..=MIGRATIONS.len()).any(|oldest| kept.as_ref() == Some(&kinship(done, oldest)));
+    if is_kin { Ok(()) } else { Err(StoreError::NewerSchema) }
+}
+
+/// What says of a schema which version of it is the oldest that may go on.
+fn kinship(version: usize, oldest: usize) -> Vec<u8> {
+    format!("{version} {oldest}").into_bytes()
 }
 
 /// Proves the key and the schema of a store that is only read.
 pub(super) async fn prove(engine: &Engine, vault: &Vault) -> Result<(), StoreError> {
     let mut tx = engine.snapshot().await?;
-    if version(&mut tx).await? > MIGRATIONS.len() {
-        return Err(StoreError::NewerSchema);
+    let done = version(&mut tx).await?;
+    if done > MIGRATIONS.len() {
+        require_kinship(&mut tx, done).await?;
     }
     if opens_canary(&mut tx, vault).await? { Ok(()) } else { Err(StoreError::WrongKey) }
 }

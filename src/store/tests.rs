@@ -11,7 +11,7 @@ use crate::model::{Action, Actor, Channel, Operation, State, UserId, Write};
 const TENANT: &str = "zscalertwo.net/4711";
 
 async fn open(tmp: &TempDir) -> Store {
-    let settings = Settings { state_dir: tmp.path().join("state"), key_file: None };
+    let settings = Settings::embedded(tmp.path().join("state"));
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     Store::open(&settings, Clock::from_fn(move || now)).await.unwrap()
 }
@@ -96,7 +96,7 @@ async fn the_store_writes_again_when_the_disk_has_room_again() {
 /// A disk whose free space a test sets, in bytes.
 async fn open_with(tmp: &TempDir, free: u64) -> (Store, Arc<std::sync::atomic::AtomicU64>) {
     use std::sync::atomic::{AtomicU64, Ordering};
-    let settings = Settings { state_dir: tmp.path().join("state"), key_file: None };
+    let settings = Settings::embedded(tmp.path().join("state"));
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let left = Arc::new(AtomicU64::new(free));
     let told = left.clone();

@@ -21,6 +21,7 @@ mod oracles;
 mod points;
 mod random;
 mod recovery;
+mod replicas;
 mod several;
 mod shim;
 mod world;

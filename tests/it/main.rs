@@ -11,6 +11,10 @@ mod layering;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod place;
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod sandbox;

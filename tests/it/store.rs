@@ -26,29 +26,29 @@ use std::sync::{
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tempfile::TempDir;
 use zia_mcp::{
     model::{Action, Actor, Channel, Clock, Digest, Operation, State, UserId},
     store::{Approval, AuditEntry, CaptureInfo, NewCapture, NewOperation, Settings, Store, StoreError},
 };
+
+use crate::place::Place;
 
 const TENANT: &str = "zscalertwo.net/4711";
 const RAW: &[u8] = br#"{"id":42,"name":"Jane Doe","email":"jane@example.com","unknownField":[1,2]}"#;
 
 /// A state directory of its own, with a clock to steer.
 struct Home {
-    tmp: TempDir,
+    tmp: Place,
     micros: Arc<AtomicI64>,
 }
 
 impl Home {
     fn new() -> Self {
-        Self { tmp: TempDir::new().unwrap(), micros: Arc::new(AtomicI64::new(1_800_000_000_000_000)) }
+        Self { tmp: Place::new(), micros: Arc::new(AtomicI64::new(1_800_000_000_000_000)) }
     }
 
     fn settings(&self) -> Settings {
-        Settings { state_dir: self.tmp.path().join("state"), key_file: None }
+        self.tmp.settings()
     }
 
     fn clock(&self) -> Clock {
@@ -74,10 +74,7 @@ impl Home {
 
     /// What an insider with the database file could do.
     async fn raw_sql(&self, sql: &'static str) {
-        let options = SqliteConnectOptions::new().filename(self.settings().state_dir.join("store.db"));
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        self.tmp.raw_sql(sql).await;
     }
 
     /// How many rows a table has.

@@ -10,15 +10,15 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tempfile::TempDir;
 use zia_mcp::{
     lifecycle::{Lifecycle, Pace, Settings},
     model::{Actor, Channel, Clock},
     sandbox::{Endpoint, LimitPolicy, SandboxOptions, SandboxTenant},
-    store::{self, Store, Trouble},
+    store::{Store, Trouble},
     zia::{self, Limits, Timeouts, Zia},
 };
+
+use crate::place::Place;
 
 /// What a test of the use cases stands on.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     pub(crate) tenant: Arc<SandboxTenant>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) store: Store,
-    pub(crate) dir: Arc<TempDir>,
+    pub(crate) dir: Arc<Place>,
     ahead: Arc<AtomicI64>,
 }
 
@@ -88,10 +88,10 @@ impl Bench {
 
     pub(crate) async fn with(plan: Plan) -> Self {
         let tenant = Arc::new(SandboxTenant::start(plan.sandbox.clone()).await.unwrap());
-        Self::over(tenant, Arc::new(TempDir::new().unwrap()), Arc::default(), plan).await
+        Self::over(tenant, Arc::new(Place::new()), Arc::default(), plan).await
     }
 
-    async fn over(tenant: Arc<SandboxTenant>, dir: Arc<TempDir>, ahead: Arc<AtomicI64>, plan: Plan) -> Self {
+    async fn over(tenant: Arc<SandboxTenant>, dir: Arc<Place>, ahead: Arc<AtomicI64>, plan: Plan) -> Self {
         let clock = clock_ahead(ahead.clone());
         let credentials = tenant.settings();
         let zia = zia::Settings::api_key(
@@ -101,8 +101,7 @@ impl Bench {
             plan.password.map_or(credentials.password.clone(), Into::into).into(),
             credentials.api_key.clone().into(),
         );
-        let store = store::Settings { state_dir: dir.path().join("state"), key_file: None };
-        let store = Store::open_with(&store, clock.clone(), plan.trouble).await.unwrap();
+        let store = Store::open_with(&dir.settings(), clock.clone(), plan.trouble).await.unwrap();
         let mut zia = zia.unwrap().with_timeouts(plan.timeouts);
         if plan.limits != Limits::unpaced() {
             zia = zia.with_account(Arc::new(store.clone()));
@@ -119,7 +118,7 @@ impl Bench {
 
     /// Another server on the same tenant, with a store of its own.
     pub(crate) async fn elsewhere(&self, plan: Plan) -> Self {
-        let dir = Arc::new(TempDir::new().unwrap());
+        let dir = Arc::new(Place::new());
         Self::over(self.tenant.clone(), dir, self.ahead.clone(), plan).await
     }
 
@@ -159,11 +158,7 @@ impl Bench {
 
     /// What an insider with the database file could do.
     pub(crate) async fn raw_sql(&self, sql: &'static str) {
-        let path = self.dir.path().join("state").join("store.db");
-        let options = SqliteConnectOptions::new().filename(path);
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        self.dir.raw_sql(sql).await;
     }
 }
 

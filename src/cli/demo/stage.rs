@@ -44,7 +44,7 @@ impl Stage {
         let tenant = SandboxTenant::start(options).await.map_err(Exit::unavailable)?;
         let folder = tempfile::Builder::new().prefix("zia-mcp-demo-").tempdir().map_err(Exit::unavailable)?;
         let state_dir = folder.path().join("state");
-        let settings = store::Settings { state_dir: state_dir.clone(), key_file: None };
+        let settings = store::Settings::embedded(state_dir.clone());
         let store = Store::open(&settings, wiring::clock()).await.map_err(Exit::unavailable)?;
         let zia = Zia::new(wiring::sandbox_settings(&tenant)?, wiring::clock()).map_err(Exit::config)?;
         let lifecycle =

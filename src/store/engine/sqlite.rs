@@ -1,10 +1,15 @@
 //! SQLite, embedded: one file in the state directory.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sqlx::{
-    AnyConnection, ConnectOptions as _, SqliteConnection,
+    AnyConnection, ConnectOptions as _, Connection as _, SqliteConnection,
     any::{AnyConnectOptions, install_default_drivers},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -75,7 +80,43 @@ pub(super) async fn prepare(connection: &mut AnyConnection, access: Access) -> R
     sqlx::raw_sql(pragmas).execute(connection).await.map(drop)
 }
 
-/// Device and inode of the database's file.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+/// The database's file and its log.
+pub(super) struct File {
+    path: PathBuf,
+    log: PathBuf,
+    /// Device and inode: writes to a file that was removed would be lost in silence (F3).
+    identity: (u64, u64),
+}
+
+impl File {
+    pub(super) fn of(path: PathBuf) -> Result<Self, StoreError> {
+        let identity = identity(&path).ok_or_else(gone)?;
+        let log = path.with_file_name(format!("{}-wal", super::DATABASE));
+        Ok(Self { path, log, identity })
+    }
+
+    /// Refuses to go on with a file that was removed or replaced.
+    pub(super) fn recheck(&self) -> Result<(), StoreError> {
+        if identity(&self.path) == Some(self.identity) && self.log.exists() { Ok(()) } else { Err(gone()) }
+    }
+}
+
+/// Whether a connection may be used again.
+///
+/// SQLite ends a transaction by itself on a full disk, and the connection would go on counting it
+/// as open: such a connection is not used again.
+pub(super) async fn released(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // Lets a rollback that is on its way end.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
+}
+
+fn gone() -> StoreError {
+    StoreError::unavailable("the database was removed or replaced; restart")
 }

@@ -1,16 +1,17 @@
 //! Reads what the store holds, as an insider with the database and the key could.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::Connection as _;
 use zia_mcp::{
     model::{Clock, Operation},
-    store::{AuditEntry, Handed, Settings, Store, Which},
+    store::{AuditEntry, Handed, Store, Which},
 };
 
 use super::facts::{Capture, Intent, Op, Send};
+use crate::place::Place;
 
 /// More than any world of the rig has.
 const ALL: u32 = 10_000;
@@ -24,16 +25,16 @@ pub(super) struct OnRecord {
 }
 
 /// The operations as the store's own code reads them.
-pub(super) async fn operations(state: &Path) -> Vec<Operation> {
-    let store = open(state).await;
+pub(super) async fn operations(place: &Place) -> Vec<Operation> {
+    let store = open(place).await;
     let all = store.operations(None, Which::Recent, ALL).await.unwrap();
     store.close().await;
     all
 }
 
-pub(super) async fn on_record(state: &Path) -> OnRecord {
-    let store = open(state).await;
-    let mut rows = Rows::read(state).await;
+pub(super) async fn on_record(place: &Place) -> OnRecord {
+    let store = open(place).await;
+    let mut rows = Rows::read(place).await;
     let operations = store.operations(None, Which::Recent, ALL).await.unwrap();
     let intents = intents(&store, &operations).await;
     let operations = operations.into_iter().map(|o| rows.complete(o)).collect();
@@ -47,11 +48,10 @@ pub(super) async fn on_record(state: &Path) -> OnRecord {
 
 /// The first passwords of some operations, which nobody is shown after this.
 pub(super) async fn passwords<'a>(
-    state: &Path,
+    place: &Place,
     of: impl Iterator<Item = &'a Op>,
 ) -> BTreeMap<String, Option<String>> {
-    let settings = Settings { state_dir: state.to_owned(), key_file: None };
-    let store = Store::open(&settings, Clock::system()).await.unwrap();
+    let store = Store::open(&place.settings(), Clock::system()).await.unwrap();
     let mut all = BTreeMap::new();
     for op in of {
         let audit = AuditEntry::new("password.shown").with("channel", "crash");
@@ -65,9 +65,8 @@ pub(super) async fn passwords<'a>(
     all
 }
 
-async fn open(state: &Path) -> Store {
-    let settings = Settings { state_dir: state.to_owned(), key_file: None };
-    Store::open_to_read(&settings, Clock::system()).await.unwrap()
+async fn open(place: &Place) -> Store {
+    Store::open_to_read(&place.settings(), Clock::system()).await.unwrap()
 }
 
 async fn captures(store: &Store) -> Vec<Capture> {
@@ -110,9 +109,8 @@ struct Rows {
 }
 
 impl Rows {
-    async fn read(state: &Path) -> Self {
-        let options = SqliteConnectOptions::new().filename(state.join("store.db")).read_only(true);
-        let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+    async fn read(place: &Place) -> Self {
+        let mut database = place.insider().await;
         let mut rows = Self::default();
         let sends: Vec<(String, String, i64, i64)> =
             sqlx::query_as("SELECT operation, kind, attempt, begun_at FROM sends")

@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(8);
 
 /// A number from the environment.
 #[allow(clippy::disallowed_methods)] // tests have no settings
-fn asked_for(name: &str) -> Option<u64> {
+pub(super) fn asked_for(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

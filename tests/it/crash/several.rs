@@ -7,7 +7,7 @@ use zia_mcp::{
     lifecycle::{Decision, Policy, Records},
     model::{Clock, OperationId, State, UserId},
     sandbox::{Endpoint, JournalEntry},
-    store::{MAX_SENDS, Settings, Store},
+    store::{MAX_SENDS, Store},
 };
 
 use super::{
@@ -22,8 +22,7 @@ const USERS: usize = 3;
 const WORLDS: u32 = 8;
 
 async fn open(world: &World) -> Store {
-    let settings = Settings { state_dir: world.state(), key_file: None };
-    Store::open(&settings, Clock::system()).await.unwrap()
+    Store::open(&world.dir.settings(), Clock::system()).await.unwrap()
 }
 
 /// Approves as a person at another process does; the server takes it up.

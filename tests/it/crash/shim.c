@@ -1,11 +1,12 @@
 /* Loaded into the real binary with LD_PRELOAD: kills it at a chosen system call.
  *
- * Points are SQLite's syncs (one per commit, and one per file made), its page writes, sends on TCP
- * sockets, and lines on stdout. The rig says which one by a file of seven 32-bit words that both map:
+ * Points are SQLite's syncs (one per commit, and one per file made), commits that are sent to
+ * PostgreSQL (at the port in CRASH_DATABASE_PORT), SQLite's page writes, sends on other TCP sockets, and lines on stdout. The rig says which one by a file of seven 32-bit words that both map:
  * see `control.rs`. Nothing is changed as long as no target is set. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct control {
 
 static struct control *control;
 static int trace = -1;
+static unsigned short database_port;
 
 __attribute__((constructor)) static void map_control(void) {
     const char *path = getenv("CRASH_CONTROL"), *log = getenv("CRASH_TRACE");
@@ -37,6 +39,8 @@ __attribute__((constructor)) static void map_control(void) {
         close(fd);
         control = page == MAP_FAILED ? NULL : page;
     }
+    const char *port = getenv("CRASH_DATABASE_PORT");
+    database_port = port ? (unsigned short)atoi(port) : 0;
     if (log) trace = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
@@ -77,6 +81,14 @@ static int is_tcp(int fd) {
     return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_STREAM;
 }
 
+/* Whether this is a socket to PostgreSQL, whose messages are no sends. */
+static int is_database(int fd) {
+    struct sockaddr_in peer;
+    socklen_t size = sizeof peer;
+    if (!database_port || getpeername(fd, (struct sockaddr *)&peer, &size) || peer.sin_family != AF_INET) return 0;
+    return ntohs(peer.sin_port) == database_port;
+}
+
 /* The last part of a file's name. */
 static const char *name_of(int fd, char *path, size_t size) {
     char link[32];
@@ -112,12 +124,28 @@ ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) {
     return done;
 }
 
+typedef ssize_t sending(int fd, const void *bytes, size_t size, int flags);
+
+/* A message to PostgreSQL; one that commits is a sync. */
+static ssize_t to_database(sending *real, int fd, const void *bytes, size_t size, int flags) {
+    unsigned mode = BEFORE;
+    int strike = 0;
+    if (memmem(bytes, size, "COMMIT", 7)) {
+        tell("sync", "COMMIT", 6);
+        strike = strikes(SYNC, &mode);
+    }
+    ssize_t done = real(fd, bytes, size, flags);
+    if (strike) die(SYNC);
+    return done;
+}
+
 static void sent(const void *bytes, size_t size) {
     tell("send", bytes, size);
     if (size > 4 && memcmp(bytes, "GET ", 4) && memmem(bytes, size < 40 ? size : 40, "/users", 6)) pass(0, WRITE_SENT);
 }
 
 ssize_t send(int fd, const void *bytes, size_t size, int flags) {
+    if (is_database(fd)) return to_database(REAL(send), fd, bytes, size, flags);
     unsigned mode = BEFORE;
     int tcp = is_tcp(fd), strike = tcp && strikes(SEND, &mode);
     ssize_t done = REAL(send)(fd, bytes, strike && mode == HALF ? size / 2 : size, flags);
@@ -128,7 +156,7 @@ ssize_t send(int fd, const void *bytes, size_t size, int flags) {
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     unsigned mode = BEFORE;
-    int tcp = is_tcp(fd), strike = tcp && strikes(SEND, &mode);
+    int tcp = is_tcp(fd) && !is_database(fd), strike = tcp && strikes(SEND, &mode);
     struct iovec half = count > 0 ? parts[0] : (struct iovec){0};
     half.iov_len /= 2;
     ssize_t done = strike && mode == HALF ? REAL(writev)(fd, &half, 1) : REAL(writev)(fd, parts, count);

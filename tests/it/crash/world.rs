@@ -10,12 +10,13 @@ use std::{
 
 use rand::{RngExt as _, rngs::StdRng};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::process::Command;
 use zia_mcp::{
     model::State,
     sandbox::{LimitPolicy, SandboxOptions, SandboxTenant, SandboxUser},
 };
+
+use crate::place::Place;
 
 use super::{
     collect,
@@ -47,7 +48,7 @@ impl Flow {
 pub(super) struct World {
     pub(super) tenant: SandboxTenant,
     pub(super) control: Control,
-    dir: TempDir,
+    pub(super) dir: Place,
     shim: PathBuf,
     before: BTreeMap<u64, SandboxUser>,
     /// Addresses of users whom another administrator may have changed.
@@ -59,14 +60,18 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::of(40, Place::new()).await
+    }
+
+    /// One with so many users, whose store is there.
+    pub(super) async fn of(users: usize, dir: Place) -> Self {
         let options = SandboxOptions {
-            users: 40,
+            users,
             limits: LimitPolicy::Off,
             edit_lock_hold: Duration::from_millis(20),
             ..SandboxOptions::default()
         };
         let tenant = SandboxTenant::start(options).await.unwrap();
-        let dir = TempDir::new().unwrap();
         std::fs::write(
             dir.path().join("config"),
             "[provision]\ninitial_password = \"handoff\"\n[index]\nenabled = false\n",
@@ -84,10 +89,6 @@ impl World {
         }
     }
 
-    pub(super) fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
-    }
-
     pub(super) fn trace(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("trace")).unwrap()
     }
@@ -101,7 +102,10 @@ impl World {
             ("ZIA_PASSWORD", &own.password),
             ("ZIA_API_KEY", &own.api_key),
         ]);
-        command.env("ZIA_MCP_STATE_DIR", self.state()).env("ZIA_MCP_CONFIG", self.dir.path().join("config"));
+        command
+            .envs(self.dir.env())
+            .env("ZIA_MCP_STATE_DIR", self.dir.state())
+            .env("ZIA_MCP_CONFIG", self.dir.path().join("config"));
         command
     }
 
@@ -111,8 +115,20 @@ impl World {
         let mut command = self.command(&["serve"]);
         command.env("LD_PRELOAD", &self.shim).stderr(log);
         command.env("CRASH_CONTROL", self.dir.path().join("control"));
+        let port = self.dir.url().map(|url| url.parse::<url::Url>().unwrap().port().unwrap());
+        command.envs(port.map(|port| ("CRASH_DATABASE_PORT", port.to_string())));
         command.env("CRASH_TRACE", self.dir.path().join("trace"));
         Life::start(&mut command).await
+    }
+
+    /// A replica with a state directory of its own, and its own way to the database; `None` if it was
+    /// cut off too early.
+    pub(super) async fn replica(&self, n: usize, url: &str) -> Option<Life> {
+        let log = File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
+        let mut command = self.command(&["serve"]);
+        command.env("ZIA_MCP_STATE_DIR", self.dir.path().join(format!("replica-{n}")));
+        command.env("ZIA_MCP_KEY_FILE", self.dir.state().join("key")).env("ZIA_MCP_DATABASE_URL", url);
+        Life::start(command.stderr(log)).await
     }
 
     /// The audit trail as it is right after a kill, by the binary's own check (I6).
@@ -185,13 +201,13 @@ impl World {
     }
 
     async fn under_way(&self) -> Vec<(String, State)> {
-        let mut all = collect::operations(&self.state()).await;
+        let mut all = collect::operations(&self.dir).await;
         all.retain(|o| !o.state.is_ended() && o.state != State::Awaiting);
         all.into_iter().map(|o| (o.id.to_string(), o.state)).collect()
     }
 
     pub(super) async fn facts(&mut self) -> Facts {
-        let on_record = collect::on_record(&self.state()).await;
+        let on_record = collect::on_record(&self.dir).await;
         let ended = on_record.operations.iter().filter(|op| op.state.is_ended()).map(|op| op.id.clone());
         let fresh: BTreeSet<_> = ended.filter(|id| self.told.insert(id.clone())).collect();
         let passwords = self.passwords(on_record.operations.iter().filter(|op| fresh.contains(&op.id))).await;
@@ -216,7 +232,7 @@ impl World {
         if creates.is_empty() {
             return BTreeMap::new();
         }
-        let shown = collect::passwords(&self.state(), creates.iter().copied()).await;
+        let shown = collect::passwords(&self.dir, creates.iter().copied()).await;
         let signs_in = |op: &Op| op.subject.and_then(|id| self.tenant.password_of(id));
         let pair = |op: &Op| Password { shown: shown[&op.id].clone(), signs_in: signs_in(op) };
         creates.into_iter().map(|op| (op.id.clone(), pair(op))).collect()

@@ -267,6 +267,21 @@ async fn other_methods_and_pages_are_not_there() {
 }
 
 #[tokio::test]
+async fn f45_a_session_that_is_moved_to_another_replica_gets_404_and_begins_anew_there() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    let begun = one.session().await;
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    assert_eq!(one.post(&[("Mcp-Session-Id", &begun)], ping).await.status, 200);
+    assert_eq!(other.post(&[("Mcp-Session-Id", &begun)], ping).await.status, 404);
+    let again = other.session().await;
+    assert_ne!(again, begun);
+    assert_eq!(other.post(&[("Mcp-Session-Id", &again)], ping).await.status, 200);
+    // Moved back, it is not known there; the first one is.
+    assert_eq!(one.post(&[("Mcp-Session-Id", &again)], ping).await.status, 404);
+    assert_eq!(one.post(&[("Mcp-Session-Id", &begun)], ping).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_address_that_others_reach_needs_tls_or_a_proxy() {
     let mut options = HttpOptions::new(TOKEN.into(), "tester");
     for address in ["0.0.0.0:0", "[::]:0"] {

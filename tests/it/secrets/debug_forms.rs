@@ -110,7 +110,7 @@ async fn clients_and_servers_hide_their_secrets() {
     hunt.assert_absent("a refusal", format!("{bad:?} {}", bad.as_ref().unwrap_err()));
 
     let dir = TempDir::new().unwrap();
-    let settings = store::Settings { state_dir: dir.path().join("state"), key_file: None };
+    let settings = store::Settings::embedded(dir.path().join("state"));
     let store = Store::open(&settings, Clock::system()).await.unwrap();
     hunt.add_keys(&settings.state_dir.join("key"));
     for label in ["cursor", "request-state"] {

@@ -58,7 +58,7 @@ impl World {
     }
 
     async fn store(&self) -> Store {
-        let settings = store::Settings { state_dir: self.state_dir(), key_file: None };
+        let settings = store::Settings::embedded(self.state_dir());
         Store::open(&settings, Clock::system()).await.unwrap()
     }
 

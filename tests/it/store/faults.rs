@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::Connection as _;
 use zia_mcp::{
     model::{State, Write},
     store::{Store, StoreError, verify_chain},
 };
+
+use crate::place::is_of_files_alone;
 
 use super::{Home, RAW, TENANT, actor, capture, details, entry, user};
 
@@ -26,11 +28,13 @@ async fn nothing_was_sent(store: &Store, op: &zia_mcp::model::Operation) {
 
 #[tokio::test]
 async fn a_lock_held_by_another_process_is_waited_for_two_seconds_at_most() {
+    if is_of_files_alone("the lock of the file") {
+        return;
+    }
     let home = Home::new();
     let store = home.open().await;
     let op = home.approved(&store).await;
-    let options = SqliteConnectOptions::new().filename(home.settings().state_dir.join("store.db"));
-    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    let mut other = home.tmp.insider().await;
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let start = Instant::now();
     let late = store.begin_send(&op, delete(), details(), entry()).await.unwrap_err();
@@ -61,6 +65,9 @@ async fn an_audit_trail_that_cannot_be_written_stops_every_change() {
 
 #[tokio::test]
 async fn a_database_that_was_removed_is_noticed_before_anything_is_promised() {
+    if is_of_files_alone("the file is removed") {
+        return;
+    }
     let home = Home::new();
     let store = home.open().await;
     let op = home.approved(&store).await;
@@ -80,6 +87,9 @@ async fn a_database_that_was_removed_is_noticed_before_anything_is_promised() {
 
 #[tokio::test]
 async fn a_damaged_page_is_noticed() {
+    if is_of_files_alone("pages of the file") {
+        return;
+    }
     let home = Home::new();
     let store = home.open().await;
     let op = home.awaiting(&store).await;
@@ -103,6 +113,9 @@ async fn a_damaged_page_is_noticed() {
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused() {
+    if is_of_files_alone("bytes of the file") {
+        return;
+    }
     let home = Home::new();
     home.open().await.close().await;
     fs::write(home.settings().state_dir.join("store.db"), [b'x'; 8192]).unwrap();

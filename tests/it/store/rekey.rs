@@ -6,7 +6,7 @@ mod running;
 use std::{fs, path::PathBuf};
 
 use secrecy::ExposeSecret as _;
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::Connection as _;
 use zia_mcp::{
     model::{Action, Actor, CaptureId, Channel, Digest, Named, OperationId, State},
     store::{
@@ -137,23 +137,23 @@ fn keys_in_file(home: &Home) -> Vec<String> {
 
 /// Every value of every table that looks sealed, with the id of its key; two columns are random.
 async fn sealed(home: &Home) -> Vec<(String, Vec<u8>)> {
-    let options = SqliteConnectOptions::new().filename(home.settings().state_dir.join("store.db"));
-    let mut db = SqliteConnection::connect_with(&options).await.unwrap();
-    let columns: Vec<(String, String)> = sqlx::query_as(
-        "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c \
-         WHERE m.type = 'table' AND c.type = 'BYTEA' \
-         AND c.name NOT IN ('body', 'signature')",
-    )
-    .fetch_all(&mut db)
-    .await
-    .unwrap();
+    let mut db = home.tmp.insider().await;
+    let of_file = "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+                   WHERE m.type = 'table' AND c.type = 'BYTEA' AND c.name NOT IN ('body', 'signature')";
+    let of_server = "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns \
+                     WHERE table_schema = 'public' AND data_type = 'bytea' \
+                     AND column_name NOT IN ('body', 'signature')";
+    let columns = if home.tmp.url().is_some() { of_server } else { of_file };
+    let columns: Vec<(String, String)> = sqlx::query_as(columns).fetch_all(&mut db).await.unwrap();
     let mut found = Vec::new();
     for (table, column) in columns {
         let sql = format!(
             "SELECT {column} FROM {table} WHERE length({column}) > 32 AND substr({column}, 1, 1) = x'01'"
         );
-        let values: Vec<Vec<u8>> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut db).await.unwrap();
+        let values: Vec<Vec<u8>> = sqlx::query_scalar(sqlx::AssertSqlSafe(home.tmp.in_its_words(&sql)))
+            .fetch_all(&mut db)
+            .await
+            .unwrap();
         let id = |value: &Vec<u8>| value[1..9].iter().map(|b| format!("{b:02x}")).collect::<String>();
         found.extend(values.into_iter().map(|value| (id(&value), value)));
     }
@@ -279,7 +279,8 @@ async fn a_value_that_does_not_open_is_left_and_the_old_key_stays_for_it() {
     let held = fill(&home, &store, 1..7).await;
     let old = keys_in_file(&home);
     home.raw_sql(
-        "UPDATE approvals SET sealed = CAST(substr(sealed, 1, 9) || zeroblob(60) AS BLOB) WHERE rowid = 1",
+        "UPDATE approvals SET sealed = CAST(substr(sealed, 1, 9) || zeroblob(60) AS BLOB) \
+         WHERE operation = (SELECT id FROM operations ORDER BY ordinal LIMIT 1)",
     )
     .await;
     let done = rekeyed(&store).await;

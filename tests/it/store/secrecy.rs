@@ -11,6 +11,8 @@ use zia_mcp::{
     },
 };
 
+use crate::place::is_of_files_alone;
+
 use super::{Home, TENANT, entry, user};
 
 /// Words that stand for personal data; each is unlike anything in a schema.
@@ -90,6 +92,9 @@ fn search_in(folder: &Path, needles: &[Vec<u8>]) -> usize {
 
 #[tokio::test]
 async fn no_file_of_the_store_holds_a_name_an_address_or_a_comment() {
+    if is_of_files_alone("what is in the file") {
+        return;
+    }
     let home = Home::new();
     let store = home.open().await;
     for n in 1..=50 {

@@ -1,7 +1,7 @@
 //! What is on record, against what the tenant saw.
 
 use serde_json::Value;
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::Connection as _;
 use zia_mcp::{
     lifecycle::Outcome,
     model::{Operation, State},
@@ -170,9 +170,7 @@ fn says_done(record: &AuditRecord, write: &str) -> bool {
 
 /// How many sends of these operations are on record, and the most of one write.
 async fn sends_on_record(bench: &Bench, operations: &[String]) -> (usize, i64) {
-    let path = bench.dir.path().join("state").join("store.db");
-    let mut connection =
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap();
+    let mut connection = bench.dir.insider().await;
     // The users of a bulk delete share a send.
     let all: Vec<(String, String, i64)> =
         sqlx::query_as("SELECT DISTINCT operation, kind, attempt FROM sends")
