@@ -22,6 +22,7 @@ mod messages;
 mod operations;
 mod recovery;
 mod server;
+mod simulation;
 mod startup;
 mod stats;
 mod stdio;
@@ -30,7 +31,7 @@ mod table;
 /// A table: its name, and what prints it.
 type Table = (&'static str, fn());
 
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 9] = [
     ("startup", startup::print),
     ("memory", memory::print),
     ("calls", calls::print),
@@ -39,6 +40,7 @@ const TABLES: [Table; 8] = [
     ("operations", operations::print),
     ("recovery", recovery::print),
     ("audit", audit::print),
+    ("simulation", simulation::print),
 ];
 
 fn main() {
