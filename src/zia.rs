@@ -7,6 +7,7 @@ mod api_key;
 mod assertion;
 mod call;
 mod clouds;
+mod deadline;
 mod endpoints;
 mod error;
 mod fault;
@@ -32,9 +33,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 pub use assertion::AUDIENCE as DEFAULT_AUDIENCE;
+pub use deadline::{Deadline, Planned};
 pub use endpoints::{ActivationStatus, ListQuery, NewUser, UserQuery, UserReplacement};
 pub use error::{Error, Kind, Landed, Phase, SignInProblem};
 pub use limits::{BudgetLine, Limits, UnknownEndpoint};
@@ -62,41 +63,6 @@ use crate::{
 
 /// Users in one bulk delete (zia-facts §3.2).
 pub const MAX_BULK: usize = 500;
-
-/// Until when a caller can wait for limits and repeats, and what the call is for.
-///
-/// A write that left is waited for even afterwards.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    at: Instant,
-    purpose: Purpose,
-}
-
-impl Deadline {
-    /// So long from now; at most a day.
-    pub fn after(wait: Duration) -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 3600);
-        Self::at(Instant::now() + wait.min(DAY))
-    }
-
-    /// At a time, for somebody who wants to know something.
-    pub fn at(at: Instant) -> Self {
-        Self { at, purpose: Purpose::Read }
-    }
-
-    /// For a write that was begun: its checks, its verification and its activation come first where
-    /// calls are scarce.
-    #[must_use]
-    pub fn finishing(self) -> Self {
-        Self { purpose: Purpose::Finish, ..self }
-    }
-
-    /// For work that nobody waits for, such as filling the index; a share of the calls at most.
-    #[must_use]
-    pub fn in_background(self) -> Self {
-        Self { purpose: Purpose::Background, ..self }
-    }
-}
 
 /// The client of one tenant; a cheap handle.
 #[derive(Clone)]
@@ -167,32 +133,14 @@ impl Zia {
         self.0.caller.line.turnstile.budget().await
     }
 
-    /// When a write could leave, as things are; ZIA is not asked.
+    /// When all calls that finish a write could leave, as things are; ZIA is not asked.
     ///
     /// # Errors
     /// [`Kind::Unaccounted`].
-    pub async fn turn_of(&self, write: Write) -> Result<Timestamp, Error> {
-        self.next(match write {
-            Write::CreateUser => Endpoint::CreateUser,
-            Write::ReplaceUser(_) => Endpoint::ReplaceUser,
-            Write::DeleteUser(_) => Endpoint::DeleteUser,
-            Write::DeleteUsers => Endpoint::DeleteUsers,
-            Write::Activate => Endpoint::Activate,
-        })
-        .await
-    }
-
-    /// When a list of users could be read to finish a write, as things are; ZIA is not asked.
-    ///
-    /// # Errors
-    /// [`Kind::Unaccounted`].
-    pub async fn turn_of_list(&self) -> Result<Timestamp, Error> {
-        self.next(Endpoint::ListUsers).await
-    }
-
-    async fn next(&self, endpoint: Endpoint) -> Result<Timestamp, Error> {
-        let next = self.0.caller.line.turnstile.next(endpoint, Deadline::after(Duration::ZERO).finishing());
-        next.await.map_err(|fault| Effort::new(endpoint).error(fault))
+    pub async fn turn_of(&self, calls: &[Planned]) -> Result<Timestamp, Error> {
+        let endpoints: Vec<_> = calls.iter().map(|call| call.endpoint()).collect();
+        let next = self.0.caller.line.turnstile.next(&endpoints, Purpose::Finish).await;
+        next.map_err(|fault| Effort::new(Endpoint::Status).error(fault))
     }
 
     /// Signs in, unless signed in.

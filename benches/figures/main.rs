@@ -23,6 +23,7 @@ mod messages;
 mod operations;
 mod recovery;
 mod server;
+mod simulation;
 mod startup;
 mod stats;
 mod stdio;
@@ -31,7 +32,7 @@ mod table;
 /// A table: its name, and what prints it.
 type Table = (&'static str, fn());
 
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     ("startup", startup::print),
     ("memory", memory::print),
     ("calls", calls::print),
@@ -41,6 +42,7 @@ const TABLES: [Table; 9] = [
     ("recovery", recovery::print),
     ("audit", audit::print),
     ("index", index::print),
+    ("simulation", simulation::print),
 ];
 
 fn main() {

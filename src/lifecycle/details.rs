@@ -52,6 +52,8 @@ pub(crate) struct Details {
     pub asked: Vec<Asked>,
     /// ZIA's list stands for its answers by id: the operation is on many users.
     pub by_list: bool,
+    /// When ZIA's limits let the write leave, where it had to wait for them.
+    pub held_until: Option<Timestamp>,
     /// The operation whose activation covered this one's write.
     pub activated_by: Option<OperationId>,
     /// What else to know.

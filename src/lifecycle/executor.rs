@@ -6,6 +6,7 @@ mod maintenance;
 mod send;
 mod settle;
 mod standing;
+mod turn;
 mod wording;
 
 use std::{future::Future, sync::PoisonError, time::Duration};
@@ -15,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 pub(crate) use maintenance::Paused;
 pub(crate) use standing::refusal_event;
+pub(crate) use turn::waiting_note;
 
 use super::{
     Lifecycle,
@@ -39,7 +41,8 @@ pub(crate) const VERIFIED: &str = "send.verified";
 /// How long an approved write waits for its turn and for ZIA's edit lock (guardrails F14).
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long after the approval an operation may be carried out, or a write sent again (guardrails K4).
+/// How long after the approval an operation may be carried out, or a write sent again (guardrails K4);
+/// counted from its turn where it had to wait for ZIA's limits.
 pub(crate) const EXECUTION: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long one round of reading may take.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     bulk,
     details::Details,
+    executor::waiting_note,
     failure::{Code, Failure},
     report::{Activation, HowToApprove, Outcome, Report},
     watch::GIVEN_UP,
@@ -83,6 +84,10 @@ pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Re
         (whole, false) => (bulk::outcome(&details, whole), Some(bulk::items(&details, whole))),
     };
     let activation = activation(operation, &details, now);
+    let mut notes = details.notes.clone();
+    if matches!(operation.state, State::Approved | State::Sending | State::Unknown) {
+        notes.extend(waiting_note(&details, now));
+    }
     Ok(Report {
         outcome,
         operation_id: operation.id.clone(),
@@ -95,7 +100,7 @@ pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Re
         approval: details.approval,
         how_to_approve: (outcome == Outcome::AwaitingApproval).then(|| how_to_approve(operation)),
         initial_password: details.initial_password,
-        notes: details.notes,
+        notes,
     })
 }
 

@@ -13,6 +13,9 @@ pub struct Pace {
     pub rounds: Vec<Duration>,
     /// Between two looks at a tenant in maintenance (guardrails F49).
     pub probe: Duration,
+    /// Between two looks whether a write that waits for ZIA's limits has its turn: other processes may
+    /// have left earlier.
+    pub turn: Duration,
 }
 
 impl Default for Pace {
@@ -22,6 +25,7 @@ impl Default for Pace {
             sparing_looks: seconds(&[0, 2, 8]),
             rounds: seconds(&[10, 30, 60, 120, 300]),
             probe: Duration::from_secs(300),
+            turn: Duration::from_secs(15),
         }
     }
 }

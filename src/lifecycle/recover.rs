@@ -40,7 +40,9 @@ impl Lifecycle {
             let this = self.clone();
             self.in_background(operation.id.clone(), async move {
                 // Some at a time: each reads ZIA, which counts the calls of all together.
-                let _turn = this.shared.taken_up.acquire().await;
+                // One that waits for ZIA's limits reads nothing meanwhile, and keeps nobody waiting.
+                let held = Details::of(&operation).held_until.is_some_and(|at| at > this.clock.now());
+                let _turn = if held { None } else { Some(this.shared.taken_up.acquire().await) };
                 this.execute(operation).await
             });
         }

@@ -135,6 +135,13 @@ pub struct Cap {
     pub background_only: bool,
 }
 
+impl Cap {
+    /// How long a request counts against it, in microseconds.
+    pub fn wait(&self) -> i64 {
+        self.per.micros() + MARGIN
+    }
+}
+
 impl Terms {
     /// The windows in force: the terms, lowered by what was learned.
     ///
@@ -184,10 +191,7 @@ pub fn reserve(limit: u32) -> u32 {
 /// `nth_last` gives, for each cap in turn, when its `limit`-th last request may have been counted at
 /// the latest. One that is still on its way counts as late as now.
 pub fn opens(caps: &[Cap], nth_last: &[Option<i64>], closed_until: Option<i64>, now: i64) -> i64 {
-    let full = caps.iter().zip(nth_last).filter_map(|(cap, last)| {
-        let window = cap.per.micros() + MARGIN;
-        Some((*last)?.min(now) + window)
-    });
+    let full = caps.iter().zip(nth_last).filter_map(|(cap, last)| Some((*last)?.min(now) + cap.wait()));
     full.chain(closed_until).fold(now, i64::max)
 }
 
@@ -256,8 +260,8 @@ pub trait CallAccount: Send + Sync + fmt::Debug {
     /// Counts a request as leaving, if it may leave now.
     fn take<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Granted, Unaccounted>>;
 
-    /// When a request could leave, as things are; nothing is counted.
-    fn next<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Timestamp, Unaccounted>>;
+    /// When the last of some requests could leave, as things are; nothing is counted.
+    fn next<'a>(&'a self, asks: &'a [Ask<'a>]) -> BoxFuture<'a, Result<Timestamp, Unaccounted>>;
 
     /// The answer of a departure came, so that the vendor has counted it by now.
     fn answered(&self, ticket: Ticket) -> BoxFuture<'_, ()>;

@@ -221,6 +221,16 @@ impl Engine {
         Ok(tx.commit().await?)
     }
 
+    /// Where single statements run that need not be forced to the disk either.
+    pub(super) fn light(&self) -> Result<&SqlitePool, StoreError> {
+        let database = self.database()?;
+        database.trouble.at(Step::Count)??;
+        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
+            return Err(gone());
+        }
+        Ok(&database.light)
+    }
+
     /// Whether others on this database may be on other machines.
     pub(super) fn is_remote(&self) -> bool {
         self.server().is_some()

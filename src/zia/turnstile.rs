@@ -11,7 +11,7 @@ use super::{
     fault::Fault,
     limits::{Departing, Lane, Limits, Pacer, Sight},
 };
-use crate::model::{Ask, CallAccount, Clock, Granted, Ticket, Window};
+use crate::model::{Ask, CallAccount, Clock, Granted, Purpose, Ticket, Window};
 
 /// The account is asked again after so long, whatever it said: the day's clock may have been set.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -163,13 +163,15 @@ impl Turnstile {
         }
     }
 
-    /// When a request could leave, as things are.
-    pub(super) async fn next(&self, endpoint: Endpoint, until: Deadline) -> Result<Timestamp, Fault> {
-        let Some(lane) = self.pacer.lane(endpoint) else { return Ok(self.clock.now()) };
-        let here = self.time(lane.forecast(until.purpose));
+    /// When requests could leave, one to each endpoint, as things are.
+    pub(super) async fn next(&self, endpoints: &[Endpoint], purpose: Purpose) -> Result<Timestamp, Fault> {
+        let lanes: Vec<_> = endpoints.iter().filter_map(|endpoint| self.pacer.lane(*endpoint)).collect();
+        let here = lanes.iter().map(|lane| lane.forecast(purpose)).max();
+        let here = here.map_or_else(|| self.clock.now(), |at| self.time(at));
         let Some(account) = &self.account else { return Ok(here) };
-        let ask = Ask { tenant: &self.tenant, terms: lane.terms(), purpose: until.purpose };
-        let there = account.next(ask).await.map_err(|_| Fault::unaccounted())?;
+        let tenant = self.tenant.as_str();
+        let asks: Vec<_> = lanes.iter().map(|lane| Ask { tenant, terms: lane.terms(), purpose }).collect();
+        let there = account.next(&asks).await.map_err(|_| Fault::unaccounted())?;
         Ok(here.max(there))
     }
 

@@ -76,6 +76,8 @@ async def one_life_cut_short(world, user, after):
 async def test_wherever_a_server_is_killed_the_next_one_tells_the_truth(world):
     """Twelve kills, from right after the yes to after the end."""
     world.sandbox.control("PUT", "limits", {"policy": "off"})
+    # All lives share one budget, and each begins with a list.
+    world.configure('[tenant.limits]\n"GET /users" = { second = 10, minute = 100, hour = 1000 }\n')
     plain = [u["email"] for u in world.sandbox.users() if not u["admin_user"] and not u["non_editable"] and "@" in u["email"]]
     for turn, user in enumerate(plain[-12:]):
         before = len(world.sandbox.deletes())

@@ -23,6 +23,7 @@ mod secrets;
 mod several;
 mod standing;
 mod store_faults;
+mod turns;
 mod update;
 mod updated;
 mod waves;

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) password: Option<&'static str>,
     /// What befalls the store.
     pub(crate) trouble: Trouble,
+    /// Counts the calls of all processes on the store together.
+    pub(crate) counted: bool,
 }
 
 impl Default for Plan {
@@ -65,10 +67,11 @@ impl Default for Plan {
             sparing_looks: moments(&[0, 200, 800]),
             rounds: moments(&[100, 300, 600, 1_200, 3_000]),
             probe: Duration::from_millis(100),
+            turn: Duration::from_millis(100),
         };
         let (settings, limits) = (Settings { pace, ..Settings::default() }, Limits::unpaced());
-        let (base_url, password, trouble) = (None, None, Trouble::default());
-        Self { sandbox, settings, limits, timeouts, base_url, password, trouble }
+        let (base_url, password, trouble, counted) = (None, None, Trouble::default(), false);
+        Self { sandbox, settings, limits, timeouts, base_url, password, trouble, counted }
     }
 }
 
@@ -102,11 +105,11 @@ impl Bench {
             credentials.api_key.clone().into(),
         );
         let store = Store::open_with(&dir.settings(), clock.clone(), plan.trouble).await.unwrap();
-        let mut zia = zia.unwrap().with_timeouts(plan.timeouts);
-        if plan.limits != Limits::unpaced() {
+        let mut zia = zia.unwrap().with_limits(plan.limits).with_timeouts(plan.timeouts);
+        if plan.counted {
             zia = zia.with_account(Arc::new(store.clone()));
         }
-        let zia = Zia::new(zia.with_limits(plan.limits), clock.clone()).unwrap();
+        let zia = Zia::new(zia, clock.clone()).unwrap();
         let lifecycle = Lifecycle::new(zia, store.clone(), plan.settings, clock);
         Self { tenant, lifecycle, store, dir, ahead }
     }

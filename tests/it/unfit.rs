@@ -1,7 +1,8 @@
-//! The real binary when its store, its log or its time runs out.
+//! The real binary when its store, its log, its time or ZIA's budget runs out.
 
 mod child;
 mod rekeyed;
+mod shared;
 mod signals;
 mod start;
 

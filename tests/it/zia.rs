@@ -1,5 +1,6 @@
 //! The ZIA client against a scripted tenant on a socket.
 
+mod budget;
 mod certificates;
 mod oneapi;
 mod reads;

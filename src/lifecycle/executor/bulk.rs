@@ -57,12 +57,18 @@ impl Lifecycle {
 
     async fn send_bulk(
         &self,
-        operation: Operation,
+        mut operation: Operation,
         mut details: Details,
         chunk: Vec<UserId>,
     ) -> Result<Option<Operation>, Failure> {
-        let turn = self.shared.writing.lock().await;
-        let turn = (self.shared.activator.gate.read().await, turn);
+        let turn = loop {
+            let turn = self.shared.writing.lock().await;
+            if self.has_turn(&operation, &details).await {
+                break (self.shared.activator.gate.read().await, turn);
+            }
+            drop(turn);
+            operation = self.await_turn(operation, &mut details).await?;
+        };
         if !self.in_time(&operation, &details) {
             let failure = Failure::new(Code::Conflict, wording::TOO_LATE, "ask again");
             set(&mut details, &chunk, State::Failed, Some(&failure));
@@ -135,6 +141,10 @@ impl Lifecycle {
         self.store.end_bulk_send(sent, &outcomes, code.as_deref(), audit).await?;
         drop(permit);
         match answer {
+            Err(error) if refused && self.waits_for_turn(sent, &details, &error) => {
+                set(&mut details, chunk, State::Approved, None);
+                self.note_bulk(sent, details, chunk).await
+            }
             Err(error) if refused => {
                 self.fail_unsent(sent, details, (chunk, 1), &super::send::refusal(error)).await
             }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::EXECUTION;
+use super::turn::latest;
 use crate::{
     lifecycle::{
         Lifecycle,
@@ -41,8 +41,7 @@ impl Paused {
 impl Lifecycle {
     /// Waits until the tenant is looked at again, at the latest when the operation's time is over.
     pub(super) async fn sit_out_maintenance(&self, operation: &Operation, details: &Details) {
-        let since = details.approval.as_ref().map_or(operation.created_at, |a| a.at);
-        let until = since.saturating_add(EXECUTION).unwrap_or(since);
+        let until = latest(operation, details);
         let failure = Failure::new(
             Code::TenantReadOnly,
             "ZIA is in read-only maintenance; nothing was applied",

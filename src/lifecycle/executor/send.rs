@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{EXECUTION, FAILED, PATIENCE, refusal_event, staged, wording};
+use super::{FAILED, PATIENCE, refusal_event, staged, wording};
 use crate::{
     directory::to_user,
     lifecycle::{
@@ -31,11 +31,16 @@ impl Lifecycle {
     /// Sends the write of an approved operation, or again that of one that had no effect.
     ///
     /// Nothing leaves unless the user is as approved, and the send is on record (I1–I3).
-    pub(super) async fn send(&self, operation: Operation) -> Result<Option<Operation>, Failure> {
+    pub(super) async fn send(&self, mut operation: Operation) -> Result<Option<Operation>, Failure> {
         let mut details = Details::of(&operation);
         let turn = loop {
             // In this order: an activation waits for the one that writes, not for all who queue.
             let turn = self.shared.writing.lock().await;
+            if !self.has_turn(&operation, &details).await {
+                drop(turn);
+                operation = self.await_turn(operation, &mut details).await?;
+                continue;
+            }
             let turn = (self.shared.activator.gate.read().await, turn);
             if let Some(ended) = self.no_longer_due(&operation, &mut details).await? {
                 return Ok(Some(ended));
@@ -101,12 +106,6 @@ impl Lifecycle {
             return Ok(None);
         }
         self.changed_meanwhile(operation, details).await
-    }
-
-    /// Whether the operation may still be carried out (guardrails K4).
-    pub(crate) fn in_time(&self, operation: &Operation, details: &Details) -> bool {
-        let since = details.approval.as_ref().map_or(operation.created_at, |a| a.at);
-        self.clock.now().duration_since(since) < EXECUTION
     }
 
     /// Reads the user a last time and compares with what was captured and approved.
@@ -194,6 +193,9 @@ impl Lifecycle {
         self.end_send(permit, answer.outcome(), error.code.as_deref()).await?;
         if error.kind == Kind::ReadOnly && details.approval.is_some() {
             // What a person approved waits for the end of the maintenance, within its time.
+            return Ok(Some(sent.clone()));
+        }
+        if self.waits_for_turn(sent, &details, &error) {
             return Ok(Some(sent.clone()));
         }
         match after {

@@ -248,16 +248,26 @@ impl Drop for Place<'_> {
     }
 }
 
+/// When the next request may leave, given when the earlier ones were counted, in order.
+fn opening(windows: &[Window], counted: &[Instant], closed: Option<Instant>, now: Instant) -> Instant {
+    let full = windows.iter().filter_map(|w| {
+        let nth_last = counted.len().checked_sub(w.limit as usize)?;
+        Some(*counted.get(nth_last)? + length(w.per) + MARGIN)
+    });
+    full.chain(closed).fold(now, Instant::max)
+}
+
 impl Log {
     /// When the next request may leave.
     fn earliest(&self, windows: &[Window], now: Instant) -> Instant {
+        opening(windows, &self.counted(now), self.closed_until, now)
+    }
+
+    /// When ZIA may have counted each departure at the latest, in order.
+    fn counted(&self, now: Instant) -> Vec<Instant> {
         let mut counted: Vec<_> = self.left.iter().map(|left| left.counted(now)).collect();
         counted.sort_unstable();
-        let full = windows.iter().filter_map(|w| {
-            let nth_last = counted.len().checked_sub(w.limit as usize)?;
-            Some(*counted.get(nth_last)? + length(w.per) + MARGIN)
-        });
-        full.chain(self.closed_until).fold(now, Instant::max)
+        counted
     }
 
     fn depart(&mut self, terms: &Terms, at: Instant) -> u64 {
@@ -279,15 +289,12 @@ impl Log {
         if windows.is_empty() || waiting == 0 {
             return self.earliest(&windows, now).max(held.unwrap_or(now));
         }
-        let answered = |at| Left { at, answered: Some(at), number: 0 };
-        let left = self.left.iter().map(|left| answered(left.counted(now))).collect();
-        let mut imagined = Self { left, closed_until: self.closed_until.max(held), ..Self::default() };
+        let (mut imagined, closed) = (self.counted(now), self.closed_until.max(held));
         for _ in 0..waiting {
-            let at = imagined.earliest(&windows, now);
-            imagined.depart(terms, at);
-            imagined.left.back_mut().into_iter().for_each(|left| left.answered = Some(at));
+            // Never before the one in front, so that they stay in order.
+            imagined.push(opening(&windows, &imagined, closed, now));
         }
-        imagined.earliest(&windows, now)
+        opening(&windows, &imagined, closed, now)
     }
 
     fn line(

@@ -38,6 +38,7 @@ fn quick() -> Plan {
         sparing_looks: moments(&[0, 20]),
         rounds: moments(&[20, 40, 80, 160]),
         probe: Duration::from_millis(20),
+        turn: Duration::from_millis(20),
     };
     let plan = Plan::default();
     Plan { settings: Settings { pace, ..plan.settings }, ..plan }

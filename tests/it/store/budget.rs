@@ -197,7 +197,7 @@ async fn f15_a_429_closes_the_endpoint_for_everybody_and_for_as_long_as_the_long
     ours.refused(TENANT, &terms, long, None).await.unwrap();
     ours.refused(TENANT, &terms, after(5), None).await.unwrap();
     assert_eq!(take(&theirs, &terms, Purpose::Finish).await, Granted::NotBefore(long));
-    let next = theirs.next(Ask { tenant: TENANT, terms: &terms, purpose: Purpose::Read }).await.unwrap();
+    let next = theirs.next(&[Ask { tenant: TENANT, terms: &terms, purpose: Purpose::Read }]).await.unwrap();
     assert_eq!(next, long);
     home.pass(600);
     taken(&theirs, &terms, Purpose::Read).await;

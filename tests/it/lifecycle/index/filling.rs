@@ -119,7 +119,7 @@ fn ten_lists_an_hour() -> Plan {
     for (limit, per) in [(1_000, Per::Second), (1_000, Per::Minute), (10, Per::Hour)] {
         limits = limits.with("GET /users", Window { limit, per }).unwrap();
     }
-    Plan { limits: limits.with_background(50), ..paged(1_234) }
+    Plan { limits: limits.with_background(50), counted: true, ..paged(1_234) }
 }
 
 #[tokio::test]
