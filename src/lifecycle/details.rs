@@ -49,6 +49,8 @@ pub(crate) struct Details {
     pub asked: Vec<Asked>,
     /// ZIA's list stands for its answers by id: the operation is on many users.
     pub by_list: bool,
+    /// What an operation on several will cost, and until when, in words.
+    pub plan: Option<String>,
     /// The operation whose activation covered this one's write.
     pub activated_by: Option<OperationId>,
     /// What else to know.

@@ -152,6 +152,30 @@ async fn a_wave_that_fails_is_told_to_all_that_it_covers_and_sent_once() {
 }
 
 #[tokio::test]
+async fn f15_with_the_hours_activations_used_up_what_is_applied_says_when_it_is_activated() {
+    let plan = Plan { limits: zia_mcp::zia::Limits::documented(), ..Plan::default() };
+    let bench = Bench::with(plan).await;
+    let hour = Fault::TooManyRequests { header: Some("3000".into()), body: None };
+    bench.tenant.faults().switch_on(hour.on(Endpoint::Activate));
+    let begun = bench.lifecycle.provision(local(), joiner(1)).await.unwrap();
+    bench.tenant.arrived(Endpoint::Activate, 1).await;
+    until("it waits", async || {
+        let report = bench.lifecycle.wait(&begun.operation, Duration::ZERO).await.unwrap();
+        let detail = report.activation.detail.unwrap_or_default();
+        report.outcome == Outcome::AppliedNotActive && detail.contains("takes no more activations until")
+    })
+    .await;
+    // The next one waits with it, and asks ZIA nothing.
+    let next = bench.lifecycle.provision(local(), joiner(2)).await.unwrap();
+    until("it waits too", async || {
+        let report = bench.lifecycle.wait(&next.operation, Duration::ZERO).await.unwrap();
+        report.outcome == Outcome::AppliedNotActive
+    })
+    .await;
+    assert_eq!(bench.calls("POST /status/activate"), 1);
+}
+
+#[tokio::test]
 async fn f30_what_is_written_while_others_changes_wait_is_held_back_in_a_crowd_too() {
     let bench = Bench::new().await;
     bench.tenant.other_admin().stage_foreign_change();
