@@ -40,6 +40,8 @@ struct Shared {
     groups: names::Names,
     departments: names::Names,
     haystack: tokio::sync::Mutex<haystack::Haystack>,
+    /// When the last whole list that this process read was begun; plain, since no await happens under it.
+    listed: std::sync::Mutex<Option<jiff::Timestamp>>,
     /// The number of the last change of a user.
     changed: tokio::sync::watch::Sender<i64>,
     /// One listing at a time: the budget is 40 an hour, and a second caller can use the first's rows.
@@ -54,6 +56,7 @@ impl Directory {
             groups: names::Names::default(),
             departments: names::Names::default(),
             haystack: tokio::sync::Mutex::default(),
+            listed: std::sync::Mutex::default(),
             changed: tokio::sync::watch::channel(0).0,
             listing: tokio::sync::Mutex::new(()),
         };

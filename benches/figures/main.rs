@@ -15,6 +15,7 @@
 mod audit;
 mod calls;
 mod http;
+mod index;
 mod lists;
 mod load;
 mod memory;
@@ -30,7 +31,7 @@ mod table;
 /// A table: its name, and what prints it.
 type Table = (&'static str, fn());
 
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 9] = [
     ("startup", startup::print),
     ("memory", memory::print),
     ("calls", calls::print),
@@ -39,15 +40,23 @@ const TABLES: [Table; 8] = [
     ("operations", operations::print),
     ("recovery", recovery::print),
     ("audit", audit::print),
+    ("index", index::print),
 ];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if index::tenant(&arguments) || index::serve(&arguments) {
+        return;
+    }
     // Only `cargo bench` says so; `cargo test --all-targets` and nextest start benchmarks too.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
+    let wanted: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|a| !a.starts_with("--") && a.parse::<usize>().is_err())
+        .collect();
     let is_known = |wanted: &&&str| TABLES.iter().any(|(name, _)| name == *wanted);
     if let Some(unknown) = wanted.iter().find(|name| !is_known(name)) {
         panic!("no table {unknown}; there are {:?}", TABLES.map(|(name, _)| name));

@@ -27,8 +27,18 @@ impl Drop for Process {
 impl Process {
     /// Resident memory in KiB, where `/proc` tells it.
     pub(crate) fn resident(&self) -> Option<u64> {
+        self.told("VmRSS:")
+    }
+
+    /// Resident memory at most so far in MiB; zero where the system does not tell.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    pub(crate) fn peak(&self) -> f64 {
+        self.told("VmHWM:").unwrap_or_default() as f64 / 1024.0
+    }
+
+    fn told(&self, name: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse().ok()
     }
 }

@@ -89,23 +89,27 @@ impl Directory {
         }
     }
 
-    /// Does what is due now.
+    /// Does what is due now, unless another process does.
     async fn fill(&self, memory: &mut Memory) -> Done {
+        let (sweep, missing) = (self.sweep_is_due(memory).await, self.missing(memory).await);
+        if !sweep && missing.is_empty() {
+            return Done::All;
+        }
         match self.store.take_filling(self.zia.tenant()).await {
             Ok(Turn::Ours) => {}
             Ok(Turn::Elsewhere) => return Done::All,
-            Err(error) => {
-                tracing::debug!(%error, "the index of users cannot be filled");
-                return Done::Failed;
-            }
+            Err(error) => return failed(&error),
         }
-        if !self.sweep_is_due(memory).await {
-            return self.look_up_missing(memory).await;
+        if !sweep {
+            return self.look_for(&missing).await;
         }
         match self.sweep().await {
             Ok(()) => {
                 *memory = Memory::default();
-                self.look_up_missing(memory).await
+                let missing = self.missing(memory).await;
+                let done = self.look_for(&missing).await;
+                self.tidy().await;
+                done
             }
             Err(Stopped::Share(wait)) => Done::Wait(wait),
             Err(Stopped::Repeats) => {
@@ -113,10 +117,7 @@ impl Directory {
                 memory.sweep_after = Some(Instant::now() + LATER);
                 Done::All
             }
-            Err(Stopped::Store(error)) => {
-                tracing::debug!(%error, "the index of users cannot be filled");
-                Done::Failed
-            }
+            Err(Stopped::Store(error)) => failed(&error),
             Err(Stopped::Zia(error)) => {
                 tracing::info!(%error, "the list of users could not be read on; it is tried again");
                 match error.kind {
@@ -160,7 +161,7 @@ impl Directory {
                 usize::try_from(filling.first).unwrap_or(0),
             );
             let next = pages.take(rows.len(), new);
-            self.note_page(&rows, began).await?;
+            self.note(&rows, began, true).await?;
             filling = Filling {
                 page: filling.page.saturating_add(1),
                 first: pages.first() as u64,
@@ -219,32 +220,29 @@ impl Directory {
         self.zia.users(&query, Deadline::after(CALL)).await.map_err(Stopped::Zia)
     }
 
-    async fn note_page(&self, rows: &[Raw<ZiaUser>], began: Timestamp) -> Result<(), StoreError> {
-        let rows: Vec<_> = rows.iter().map(super::index::listed).collect();
-        self.note_rows(&rows, began, crate::store::By::Elsewhere).await
-    }
-
-    /// Looks some of those up by id whom the last whole list did not show.
-    async fn look_up_missing(&self, memory: &mut Memory) -> Done {
+    /// Some of those whom the last whole list did not show, every hour.
+    async fn missing(&self, memory: &mut Memory) -> Vec<UserId> {
         if memory.look_up_after.is_some_and(|at| Instant::now() < at) {
-            return Done::All;
+            return Vec::new();
         }
         memory.look_up_after = Some(Instant::now() + LATER);
-        let tenant = self.zia.tenant();
-        let Some(swept) = self.index_state().await.swept_at else { return Done::All };
-        let missing = self.store.unseen_since(tenant, swept, LOOKED_UP).await.unwrap_or_default();
+        let Some(swept) = self.index_state().await.swept_at else { return Vec::new() };
+        self.store.unseen_since(self.zia.tenant(), swept, LOOKED_UP).await.unwrap_or_default()
+    }
+
+    /// Looks users up by id who seem to be gone.
+    async fn look_for(&self, missing: &[UserId]) -> Done {
         for id in missing {
             let began = self.clock.now();
-            match self.by_id(id, Deadline::after(CALL)).await {
+            match self.by_id(*id, Deadline::after(CALL)).await {
                 Ok(Some(found)) => self.note_by_id(&found, began).await,
-                Ok(None) => self.gone(id).await,
+                Ok(None) => self.gone(*id).await,
                 Err(error) => {
                     tracing::debug!(%error, "users missing from the list could not be looked up");
                     return if matches!(error.kind, Kind::SignIn(_)) { Done::Failed } else { Done::All };
                 }
             }
         }
-        self.tidy().await;
         Done::All
     }
 
@@ -259,4 +257,9 @@ impl Directory {
             tokio::task::yield_now().await;
         }
     }
+}
+
+fn failed(error: &StoreError) -> Done {
+    tracing::debug!(%error, "the index of users cannot be filled");
+    Done::Failed
 }

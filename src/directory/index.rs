@@ -99,10 +99,13 @@ impl Directory {
 
     /// What is known of an address or id: users as last seen, or that there was none.
     pub async fn remembered(&self, who: &UserRef) -> Option<Remembered> {
-        // Before the look at the rows, so that what it proves is not older than it says.
-        let since = self.complete_since().await;
         let rows = self.rows_of(who).await?;
-        let as_of = rows.iter().map(|row| row.seen_at).min().or(since)?;
+        if let Some(as_of) = rows.iter().map(|row| row.seen_at).min() {
+            return Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of });
+        }
+        // Looked for once more after it is known as of when, so that absence is not older than it says.
+        let as_of = self.complete_since().await?;
+        let rows = self.rows_of(who).await?;
         Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of })
     }
 
@@ -114,7 +117,8 @@ impl Directory {
 
     /// When the last list that was read to its end was begun, unless that is too long ago.
     pub async fn complete_since(&self) -> Option<Timestamp> {
-        let swept = self.index_state().await.swept_at?;
+        let listed = *self.shared.listed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let swept = self.index_state().await.swept_at?.max(listed.unwrap_or(Timestamp::MIN));
         let oldest = self.clock.now().saturating_sub(self.settings.counts_for()).unwrap_or(Timestamp::MIN);
         (swept >= oldest).then_some(swept)
     }
@@ -163,22 +167,27 @@ impl Directory {
         self.shared.changed.subscribe()
     }
 
-    /// Takes note of rows of ZIA's list.
-    pub(super) async fn note(&self, rows: &[Raw<ZiaUser>], began: Timestamp) {
+    /// Takes note of rows of ZIA's list; with `all`, also of those that are as they were.
+    pub(super) async fn note(
+        &self,
+        rows: &[Raw<ZiaUser>],
+        began: Timestamp,
+        all: bool,
+    ) -> Result<(), StoreError> {
         let rows: Vec<_> = rows.iter().map(listed).collect();
-        if let Err(error) = self.note_rows(&rows, began, By::Elsewhere).await {
-            unread(&error);
-        }
+        self.note_rows(&rows, began, By::Elsewhere, all).await
     }
 
     /// Takes note of rows.
-    pub(super) async fn note_rows(
+    async fn note_rows(
         &self,
         rows: &[IndexRow<'_>],
         began: Timestamp,
         by: By,
+        all: bool,
     ) -> Result<(), StoreError> {
-        let sighting = Sighting { tenant: self.zia.tenant(), rows, began, by, differs: fields::differing };
+        let sighting =
+            Sighting { tenant: self.zia.tenant(), rows, began, by, all, differs: fields::differing };
         // Boxed, as all that leads here nests deep otherwise.
         let noted = Box::pin(self.store.note_users(&sighting)).await?;
         if noted.changes > 0 {
@@ -203,7 +212,7 @@ impl Directory {
         };
         let row = fields::written(&user);
         let row = IndexRow { id: user.id, email: &user.email, row: &row, listed: false };
-        if let Err(error) = self.note_rows(&[row], began, By::Elsewhere).await {
+        if let Err(error) = self.note_rows(&[row], began, By::Elsewhere, true).await {
             unread(&error);
         }
     }
@@ -235,7 +244,7 @@ impl Directory {
     async fn learn_as(&self, user: &User, by: By) {
         let row = fields::written(user);
         let row = IndexRow { id: user.id, email: &user.email, row: &row, listed: false };
-        if let Err(error) = self.note_rows(&[row], self.clock.now(), by).await {
+        if let Err(error) = self.note_rows(&[row], self.clock.now(), by, true).await {
             unread(&error);
         }
     }

@@ -2,9 +2,13 @@
 
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
+use jiff::SignedDuration;
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::MutexGuard;
 
@@ -25,6 +29,9 @@ const FEW: usize = 1_000;
 
 /// The most pages of one scan: an eighth of the hour's 40 lists.
 pub(super) const MAX_PAGES: u32 = 5;
+
+/// A whole list that was noted so lately is not noted row by row again.
+const MOMENT: SignedDuration = SignedDuration::from_secs(90);
 
 /// One user, as ZIA shows it in the list and by id.
 #[derive(Debug)]
@@ -218,19 +225,29 @@ impl Directory {
     pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
         let began = self.clock.now();
         let rows = self.read(query, MAX_PAGES, until).await?;
-        self.note(&rows.rows, began).await;
+        if let Err(error) = self.note(&rows.rows, began, false).await {
+            index::unread(&error);
+        }
         Ok(rows)
     }
 
-    /// The first pages of the whole list; a complete one makes the index complete.
+    /// The first pages of the whole list; a complete one makes the index complete, unless it was so a
+    /// moment ago.
     pub(super) async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
         let began = self.clock.now();
         let rows = self.read(UserQuery::default(), max_pages, until).await?;
-        self.note(&rows.rows, began).await;
-        if rows.complete
-            && let Err(error) = self.store.complete_sweep(self.zia.tenant(), began, None).await
-        {
-            index::unread(&error);
+        let moment = began.saturating_sub(MOMENT).unwrap_or(began);
+        let all = rows.complete && self.complete_since().await.is_none_or(|since| since < moment);
+        let noted = async {
+            self.note(&rows.rows, began, all).await?;
+            if all { self.store.complete_sweep(self.zia.tenant(), began, None).await } else { Ok(()) }
+        };
+        match noted.await {
+            Ok(()) if rows.complete => {
+                *self.shared.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
+            }
+            Ok(()) => {}
+            Err(error) => index::unread(&error),
         }
         Ok(rows)
     }

@@ -19,7 +19,7 @@ GIVEN = os.environ.get("TEST_EVIL_SEED")
 PATIENCE = 3  # seconds after which the model calls again, whether or not an answer came
 AT_ONCE = 6
 TOOLS = (
-    "find_user", "list_groups", "list_departments", "tenant_status", "get_operation", "provision_user", "deprovision_user",
+    "find_user", "list_groups", "list_departments", "list_user_changes", "tenant_status", "get_operation", "provision_user", "deprovision_user",
     "deprovision_user", "deprovision_user", "activate", "activate", "deprovision_users", "update_user", "restore_user", "approve", "confirm",
 )  # fmt: skip
 VICTIMS = (

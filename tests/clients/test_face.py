@@ -18,6 +18,7 @@ TOOLS = {
     "find_user": (True, False, True),
     "list_groups": (True, False, True),
     "list_departments": (True, False, True),
+    "list_user_changes": (True, False, True),
     "tenant_status": (True, False, True),
     "get_operation": (True, False, True),
     "provision_user": (False, False, True),

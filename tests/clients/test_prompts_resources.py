@@ -62,7 +62,7 @@ async def test_departments_and_groups_are_completed(world, mode):
 async def test_status_operation_and_capture_can_be_read(world, mode):
     async with world.stdio_session(mode, accepts(PERSON)) as session:
         listed = await session.client.list_resources()
-        assert "zia://status" in [r.uri for r in listed.resources]
+        assert {"zia://status", "zia://changes"} == {str(r.uri) for r in listed.resources}
         templates = {t.uri_template for t in (await session.client.list_resource_templates()).resource_templates}
         assert templates == {"zia://operations/{id}", "zia://captures/{id}"}
         gone = await session.call("deprovision_user", user=PERSON)
@@ -118,6 +118,35 @@ async def test_a_2026_listener_is_told_when_an_operation_moves(world, transport)
         await session.call("deprovision_user", user=PERSON)
         event = await asyncio.wait_for(anext(subscription), 10)
         assert "zia://status" in str(event), event
+
+
+NEWCOMER = {"name": "Nora Newcomer", "email": "nora.new@example.com", "department": "Finance", "groups": ["Sales"]}
+
+
+@pytest.mark.parametrize("transport", ("stdio", "http"))
+async def test_who_follows_changes_hears_of_a_new_user_and_reads_no_more_than_ids_and_fields(world, transport):
+    async with world.session(transport, MODERN) as session, session.client.listen(resource_subscriptions=["zia://changes"]) as subscription:
+        start = (await session.call("list_user_changes"))["cursor"]
+        made = await session.call("provision_user", **NEWCOMER)
+        event = await asyncio.wait_for(anext(subscription), 10)
+        assert "zia://changes" in str(event), event
+        listed = await session.call("list_user_changes", since=start)
+        (change,) = listed["changes"]
+        assert (change["kind"], change["user_id"], change["by"]) == ("created", made["user"]["id"], "zia-mcp")
+        assert set(change) == {"kind", "user_id", "by", "seen_at"}
+        shown = await session.read("zia://changes")
+        assert change in shown["changes"] and "nora" not in str(shown).lower()
+        assert (await session.call("list_user_changes", since=listed["cursor"]))["changes"] == []
+        assert (await session.call("list_user_changes", since="junk")).error["field"] == "since"
+
+
+async def test_changes_need_the_scope_of_reading_users(world):
+    world.configure(entry("bot", "zia.activate"))
+    with world.http() as server:
+        async with world.http_session(server.url, MODERN, token="token-of-bot") as session:
+            assert "list_user_changes" not in await session.tools()
+            with pytest.raises(MCPError):
+                await session.client.read_resource("zia://changes")
 
 
 async def test_t15_nobody_hears_of_another_callers_operation(world):

@@ -16,7 +16,7 @@ NEEDS = {
     "find_user": "zia.users.read", "list_groups": "zia.users.read", "list_departments": "zia.users.read",
     "provision_user": "zia.users.write", "update_user": "zia.users.write", "restore_user": "zia.users.write",
     "deprovision_user": "zia.users.delete", "deprovision_users": "zia.users.delete", "activate": "zia.activate",
-    "get_operation": None, "tenant_status": None,
+    "list_user_changes": "zia.users.read", "get_operation": None, "tenant_status": None,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ mod costs;
 mod deprovision;
 mod find;
 mod handoff;
+mod index;
 mod killed;
 mod lists;
 mod lost;

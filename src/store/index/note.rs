@@ -51,6 +51,8 @@ pub struct Sighting<'a> {
     pub began: Timestamp,
     /// Whose doing it is if something is new.
     pub by: By,
+    /// Whether it is noted of rows that are as they were, too, that they were seen.
+    pub all: bool,
     /// Names the fields in which two rows differ; the flag says that both are ZIA's list rows.
     pub differs: fn(old: &str, new: &str, listed: bool) -> Vec<&'static str>,
 }
@@ -83,10 +85,27 @@ impl Store {
     pub async fn note_users(&self, sighting: &Sighting<'_>) -> Result<Noted, StoreError> {
         let mut noted = Noted::default();
         for rows in sighting.rows.chunks(CHUNK) {
+            let news =
+                if sighting.all { None } else { Some(bounded(self.news(sighting.tenant, rows)).await?) };
+            let rows = news.as_deref().unwrap_or(rows);
+            if rows.is_empty() {
+                continue;
+            }
             let some = bounded(self.note_some(&Sighting { rows, ..*sighting })).await?;
             noted = Noted { new: noted.new + some.new, changes: noted.changes + some.changes };
         }
         Ok(noted)
+    }
+
+    /// The rows that are new or not as they were; nothing is written to find that out.
+    async fn news<'a>(&self, tenant: &str, rows: &[IndexRow<'a>]) -> Result<Vec<IndexRow<'a>>, StoreError> {
+        let Some(about) = self.about(tenant).await? else { return Ok(rows.to_vec()) };
+        let known = marks(&mut self.0.engine.snapshot().await?, &about, rows).await?;
+        let is_news = |row: &&IndexRow<'a>| {
+            let known = known.get(&place_of(about.number, row.id));
+            known.is_none_or(|(mark, _)| *mark != self.index_mark(row))
+        };
+        Ok(rows.iter().filter(is_news).copied().collect())
     }
 
     async fn note_some(&self, sighting: &Sighting<'_>) -> Result<Noted, StoreError> {

@@ -73,7 +73,16 @@ impl Store {
     /// # Errors
     /// `Corrupt` if it does not open; `Unavailable`.
     pub async fn indexed(&self, tenant: &str, id: UserId) -> Result<Option<Indexed>, StoreError> {
-        Ok(self.indexed_among(tenant, &[id]).await?.pop())
+        const SQL: &str = concat!(
+            columns!(),
+            "JOIN index_tenants t ON u.place = CAST(t.number AS TEXT) || '.' || $2 WHERE t.tenant = $1"
+        );
+        let query = sqlx::query_as(SQL).bind(tenant).bind(id.to_string());
+        bounded(async {
+            let row: Option<Sealed> = query.fetch_optional(self.0.engine.reader()).await?;
+            row.map(|row| self.open_indexed(tenant, row)).transpose()
+        })
+        .await
     }
 
     /// The users with this address, case aside, as last seen.
@@ -104,7 +113,7 @@ impl Store {
         let sql = sql::among(concat!(columns!(), "WHERE u.place IN"), 0, count);
         let query = places.iter().fold(sqlx::query_as(sql), |query, place| query.bind(place.clone()));
         bounded(async {
-            let rows: Vec<Sealed> = query.persistent(count == 1).fetch_all(self.0.engine.reader()).await?;
+            let rows: Vec<Sealed> = query.persistent(false).fetch_all(self.0.engine.reader()).await?;
             rows.into_iter().map(|row| self.open_indexed(tenant, row)).collect()
         })
         .await

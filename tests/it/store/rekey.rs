@@ -8,8 +8,11 @@ use std::{fs, path::PathBuf};
 use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use zia_mcp::{
-    model::{Action, Actor, CaptureId, Channel, Digest, OperationId, State},
-    store::{Approval, NewCapture, OldKeys, Rekeyed, Store, StoreError, verify_chain},
+    model::{Action, Actor, CaptureId, Channel, Digest, Named, OperationId, State},
+    store::{
+        Approval, By, IndexRow, NameKind, NameList, NewCapture, OldKeys, Rekeyed, Sighting, Store,
+        StoreError, verify_chain,
+    },
 };
 
 use super::{Home, TENANT, details, entry, user};
@@ -25,6 +28,7 @@ struct Held {
     captures: Vec<CaptureId>,
     purged: Vec<CaptureId>,
     passwords: Vec<(OperationId, String)>,
+    indexed: Vec<(i64, String)>,
 }
 
 fn raw(n: i64) -> Vec<u8> {
@@ -67,6 +71,22 @@ async fn fill(home: &Home, store: &Store, users: std::ops::Range<i64>) -> Held {
             held.captures.push(capture);
         }
         held.operations.push(op.id);
+        let raw = String::from_utf8(raw).unwrap();
+        let rows = [IndexRow { id: user(n), email: &email, row: &raw, listed: true }];
+        let differs = |_: &str, _: &str, _: bool| Vec::new();
+        let sighting = Sighting {
+            tenant: TENANT,
+            rows: &rows,
+            began: home.now(),
+            by: By::Elsewhere,
+            all: true,
+            differs,
+        };
+        store.note_users(&sighting).await.unwrap();
+        let items = vec![Named { id: 1, name: "Sales".into() }];
+        let list = NameList { items, as_of: home.now(), complete: true };
+        store.keep_names(TENANT, NameKind::Group, &list).await.unwrap();
+        held.indexed.push((n, raw));
         held.passwords.push((password_kept(home, store, n).await, password(n)));
     }
     held
@@ -95,6 +115,10 @@ impl Held {
         for id in &self.purged {
             assert!(matches!(store.open_capture(id).await, Err(StoreError::Purged { .. })));
         }
+        for (n, raw) in &self.indexed {
+            assert_eq!(store.indexed(TENANT, user(*n)).await.unwrap().unwrap().row, *raw);
+        }
+        assert_eq!(store.kept_names(TENANT, NameKind::Group).await.unwrap().unwrap().items.len(), 1);
         let records = store.audit_records(TENANT, 1, 10_000).await.unwrap();
         assert_eq!(verify_chain(None, &records), Ok(()));
     }
@@ -148,9 +172,9 @@ async fn everything_opens_with_the_new_key_and_nothing_with_the_old_one() {
     let held = fill(&home, &store, 1..31).await;
     let (old_file, old_keys, old_values) =
         (fs::read(key_path(&home)).unwrap(), keys_in_file(&home), sealed(&home).await);
-    assert_eq!(old_values.len(), 30 + 20 + 20 + 30 + 30 + 1 + 1); // with the approver and the canary
+    assert_eq!(old_values.len(), 30 + 20 + 20 + 30 + 30 + 30 + 1 + 1 + 1); // with a list of groups, the approver and the canary
     let done = rekeyed(&store).await;
-    assert_eq!((done.resumed, done.values, done.unopened, done.dropped), (false, 131, 0, true));
+    assert_eq!((done.resumed, done.values, done.unopened, done.dropped), (false, 162, 0, true));
     assert!(done.log_cleared);
     assert_eq!(keys_in_file(&home), std::slice::from_ref(&done.key));
     assert!(!old_keys.contains(&done.key));

@@ -5,8 +5,10 @@ use std::{fs, path::Path};
 use jiff::SignedDuration;
 use serde_json::json;
 use zia_mcp::{
-    model::{Action, Actor, Channel, Digest, State, Write},
-    store::{Approval, NewCapture, NewOperation, SendOutcome, Store},
+    model::{Action, Actor, Channel, Digest, Named, State, Write},
+    store::{
+        Approval, By, IndexRow, NameKind, NameList, NewCapture, NewOperation, SendOutcome, Sighting, Store,
+    },
 };
 
 use super::{Home, TENANT, entry, user};
@@ -49,7 +51,15 @@ async fn fill(home: &Home, store: &Store, n: i64) {
     let (op, permit) =
         store.begin_send(&op, Write::DeleteUser(user(n)), details.clone(), entry()).await.unwrap();
     store.end_send(permit, SendOutcome::Done, None, entry()).await.unwrap();
-    store.advance(&op, State::Verified, details, entry()).await.unwrap();
+    store.advance(&op, State::Verified, details.clone(), entry()).await.unwrap();
+    let row = details["user"].to_string();
+    let rows = [IndexRow { id: user(n), email: &email, row: &row, listed: n % 2 == 0 }];
+    let (began, differs) = (home.now(), |_: &str, _: &str, _: bool| vec!["name"]);
+    let sighting = Sighting { tenant: TENANT, rows: &rows, began, by: By::Elsewhere, all: true, differs };
+    assert_eq!(store.note_users(&sighting).await.unwrap().new, 1);
+    let items = vec![Named { id: n, name: "Quixanna Vandermolen".into() }];
+    let list = NameList { items, as_of: began, complete: true };
+    store.keep_names(TENANT, NameKind::Group, &list).await.unwrap();
     store.burn_nonce(&email, home.now() + SignedDuration::from_mins(1)).await.unwrap();
 }
 
