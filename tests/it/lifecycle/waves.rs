@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use zia_mcp::{
-    lifecycle::{INTERACTIVE, Outcome, ProvisionUser, Report},
+    lifecycle::{Code, INTERACTIVE, Outcome, ProvisionUser, Report},
     model::OperationId,
     sandbox::{Endpoint, Fault, JournalEntry},
     store::{Store, Which},
@@ -19,9 +19,15 @@ fn joiner(nth: usize) -> ProvisionUser {
 
 /// Asks for a user, and when `done` is told looks whether it is so (I5).
 async fn joins(bench: &Bench, nth: usize) -> Report {
-    let begun = bench.lifecycle.provision(local(), joiner(nth)).await.unwrap();
+    let begun = loop {
+        match bench.lifecycle.provision(local(), joiner(nth)).await {
+            Ok(begun) => break begun,
+            // A crowd on a busy machine: the same call again joins what it began.
+            Err(failure) => assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}"),
+        }
+    };
     let mut report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
-    while report.outcome == Outcome::AppliedNotActive {
+    while matches!(report.outcome, Outcome::AppliedNotActive | Outcome::InProgress) {
         report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
     }
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
@@ -80,8 +86,8 @@ async fn three_servers_on_one_store_share_their_activations() {
     let first = Bench::new().await;
     let (second, third) = (first.beside(Plan::default()).await, first.beside(Plan::default()).await);
     let servers = [&first, &second, &third];
-    join_all((0..60).map(|nth| joins(servers[nth % 3], nth))).await;
-    assert_eq!(creations(&first), (60, 60));
+    join_all((0..30).map(|nth| joins(servers[nth % 3], nth))).await;
+    assert_eq!(creations(&first), (30, 30));
     let activations = first.calls("POST /status/activate");
     assert!((1..=4).contains(&activations), "{activations} activations");
     assert_eq!((overlapping(&first), open(&first.store).await), (0, 0));
