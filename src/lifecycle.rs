@@ -24,6 +24,7 @@ mod find;
 mod handoff;
 mod history;
 mod keyed;
+mod live;
 mod operation;
 mod pace;
 mod pass;

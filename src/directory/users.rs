@@ -90,7 +90,8 @@ pub struct ById {
     pub temp_auth_email: Option<String>,
     /// The address, unless ZIA answered an encoded one (zia-facts §3.2).
     pub plain_email: Option<String>,
-    plain_name: Option<String>,
+    /// The name, unless ZIA answered an encoded one.
+    pub plain_name: Option<String>,
 }
 
 /// Whether `name=` finds users by their address: sources disagree (zia-facts §3.2), so it is learned.

@@ -60,6 +60,13 @@ impl Lifecycle {
         if let Some(how) = &mut report.how_to_approve {
             how.page = self.console_page(&operation.id);
         }
+        if matches!(operation.state, State::Verified | State::Activating)
+            && let Some(at) = self.next_activation()
+        {
+            report.activation.detail = Some(format!(
+                "applied and verified; ZIA takes no more activations until {at:.0}: it is activated then, by itself"
+            ));
+        }
         handoff::tell(&mut report, operation, &self.store, || self.password_page(&operation.id)).await?;
         Ok(report)
     }

@@ -2,6 +2,7 @@
 
 mod asked;
 mod find;
+mod plan;
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +20,7 @@ use super::{
     subject::name_of,
 };
 use crate::{
-    model::{Action, Actor, Digest, Operation, State, UserRef},
+    model::{Action, Actor, Digest, Operation, OperationId, State, UserRef},
     store::NewCapture,
     telemetry::spans,
     zia::MAX_BULK,
@@ -83,6 +84,9 @@ impl Lifecycle {
         details.note(
             "ZIA cannot undo a delete: the ids, the passwords and what referred to the ids do not come back",
         );
+        let plan = self.plan_of(targets.len(), by_list).await;
+        details.note(format!("plan: {plan}"));
+        details.plan = Some(plan);
         if policy.needs_two_people(targets.len(), actor.channel) {
             details.least = Tier::TwoPeople;
         }
@@ -91,6 +95,15 @@ impl Lifecycle {
         let drafted = self.draft_several(actor, arguments, &targets, &details).await?;
         let operation = self.capture_all(drafted, details, &targets).await?;
         Ok(self.asking(actor, &operation))
+    }
+
+    /// How far an operation on several users has come, in words.
+    pub async fn progress(&self, id: &OperationId) -> Option<String> {
+        let operation = self.store.operation(id).await.ok()??;
+        let asked = Details::of(&operation).asked;
+        let open = |a: &&Asked| matches!(a.state, State::Approved | State::Sending | State::Unknown);
+        let left = asked.iter().filter(open).count();
+        (!asked.is_empty()).then(|| format!("{} of {} users settled", asked.len() - left, asked.len()))
     }
 
     /// Refuses the whole call where one of its users must not be touched (guardrails T24).

@@ -54,6 +54,8 @@ pub(crate) struct Details {
     pub by_list: bool,
     /// When ZIA's limits let the write leave, where it had to wait for them.
     pub held_until: Option<Timestamp>,
+    /// What an operation on several will cost, and until when, in words.
+    pub plan: Option<String>,
     /// The operation whose activation covered this one's write.
     pub activated_by: Option<OperationId>,
     /// What else to know.

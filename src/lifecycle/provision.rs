@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     directory::Lookup,
-    model::{Action, Actor, Digest, Email, Named, State, User, UserRef, looks_like_another, unwritable},
+    model::{Action, Actor, Digest, Email, Named, State, User, looks_like_another, unwritable},
     zia::Deadline,
 };
 
@@ -78,10 +78,10 @@ impl Lifecycle {
         let draft = self.resolve_draft(request, &checked, until).await?;
         policy.check_place(actor, &Place::of_new(draft.department.as_ref(), &draft.groups))?;
         let mut details = Details { notes: checked.notes, ..Details::default() };
-        let lookup = self.directory.look_up(&UserRef::Email(checked.email), until).await?;
+        let lookup = self.look_for_namesake(&checked.email, until).await?;
         let state = match lookup {
             Lookup::Found(seen) => {
-                same_or_refuse(&draft, &seen.user)?;
+                same_or_refuse(&draft, &seen.user, "nothing was sent")?;
                 details.user = Some(Subject::User(seen.user));
                 details.note(
                     "a user with this address, name, department and groups exists already; nothing was sent",
@@ -221,8 +221,8 @@ fn digest(request: &ProvisionUser, checked: &Checked) -> Digest {
     }))
 }
 
-/// Accepts an existing user who is as asked.
-pub(crate) fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> {
+/// Accepts an existing user who is as asked; else says what was done.
+pub(crate) fn same_or_refuse(draft: &Draft, user: &User, done: &str) -> Result<(), Failure> {
     let differs = [
         ("name", draft.name != user.name),
         ("department", draft.department.as_ref().map(|d| d.id) != user.department.as_ref().map(|d| d.id)),
@@ -233,7 +233,7 @@ pub(crate) fn same_or_refuse(draft: &Draft, user: &User) -> Result<(), Failure> 
         return Ok(());
     }
     let message = format!(
-        "a user with this address exists (id {}) and differs in {}; nothing was sent",
+        "a user with this address exists (id {}) and differs in {}; {done}",
         user.id,
         fields.join(", ")
     );

@@ -110,7 +110,7 @@ impl Lifecycle {
         self.settings.policy.check_place(actor, &place).map_err(|f| f.at("capture"))?;
         match lookup {
             Lookup::Found(seen) => {
-                same_or_refuse(&draft, &seen.user).map_err(|f| f.at("capture"))?;
+                same_or_refuse(&draft, &seen.user, "nothing was sent").map_err(|f| f.at("capture"))?;
                 details.note(format!(
                     "a user with this address, name, department and groups exists already, with the id {}; nothing \
                      was sent",

@@ -219,6 +219,9 @@ fn facts(
     } else if details.asked.iter().any(|a| a.capture.is_some()) {
         facts.push(("Read from ZIA", format!("{}, a before-image of each", moment(operation.created_at))));
     }
+    if let Some(plan) = details.plan.as_ref().filter(|_| waits) {
+        facts.push(("Plan", plan.clone()));
+    }
     if let Some(first) = details.first_approval.as_ref().filter(|_| waits) {
         facts.push(("Approved already", format!("by {}; one more person has to", shown(&first.by))));
     }

@@ -81,6 +81,7 @@ fn deletions(operation: &Operation, details: &Details, cloud: &str) -> Statement
     lines.push(format!("Each was read from ZIA and captured about {:.0}.", operation.created_at));
     let left = details.asked.len() - users.len();
     lines.extend((left > 0).then(|| format!("{left} more were named and will not be touched.")));
+    lines.extend(details.plan.as_ref().map(|plan| format!("Plan: {plan}.")));
     lines.push(asked_by(operation));
     lines.extend(reason(details));
     lines.push(format!("{UNDONE} {PUBLISHED}"));

@@ -65,22 +65,36 @@ impl<'a> Call<'a> {
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Refusal> {
+        self.patiently_on(None, work).await
+    }
+
+    /// The same, telling how far an operation has come.
+    async fn patiently_on<T>(
+        &self,
+        operation: Option<&OperationId>,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Refusal> {
         let mut work = std::pin::pin!(work);
         let mut tick = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done?),
                 () = self.context.ct.cancelled() => return Err(Refusal::cancelled()),
-                _ = tick.tick() => self.tell_progress().await,
+                _ = tick.tick() => self.tell_progress(operation).await,
             }
         }
     }
 
-    async fn tell_progress(&self) {
+    async fn tell_progress(&self, operation: Option<&OperationId>) {
         let Some(token) = self.context.meta.get_progress_token() else { return };
         let seconds = self.began.elapsed().as_secs();
+        let far = match operation {
+            Some(id) => self.lifecycle().progress(id).await.map(|far| format!(", {far}")),
+            None => None,
+        };
+        let far = far.unwrap_or_default();
         let progress = ProgressNotificationParam::new(token, seconds as f64)
-            .with_message(format!("{}: {seconds} s", self.tool.name));
+            .with_message(format!("{}: {seconds} s{far}", self.tool.name));
         // A client that no longer listens is no reason to stop.
         let _ = self.context.peer.notify_progress(progress).await;
     }
@@ -107,6 +121,6 @@ impl<'a> Call<'a> {
     }
 
     pub(super) async fn report(&self, id: &OperationId) -> Result<CallToolResponse, Refusal> {
-        structured(&self.patiently(self.lifecycle().wait(id, INTERACTIVE)).await?)
+        structured(&self.patiently_on(Some(id), self.lifecycle().wait(id, INTERACTIVE)).await?)
     }
 }

@@ -18,6 +18,7 @@ mod sends;
 mod sharing;
 mod tampering;
 mod verify;
+mod waves;
 
 use std::sync::{
     Arc,

@@ -148,6 +148,14 @@ impl Lifecycle {
         Ok(all)
     }
 
+    /// When ZIA takes the next activation, if it takes none now.
+    pub(crate) async fn next_activation(&self) -> Option<jiff::Timestamp> {
+        let allowance = self.allowance().await;
+        let more_in = jiff::SignedDuration::try_from(allowance.more_in).ok()?;
+        (allowance.left == 0)
+            .then(|| self.clock.now().saturating_add(more_in).unwrap_or(jiff::Timestamp::MAX))
+    }
+
     /// The activations that are left to all processes on the store together.
     pub(super) async fn allowance(&self) -> Allowance {
         let lines = self.zia.budget().await.into_iter().filter(|l| l.endpoint == ACTIVATE);

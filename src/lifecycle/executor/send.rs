@@ -2,9 +2,9 @@
 
 use secrecy::SecretString;
 
-use super::{FAILED, PATIENCE, refusal_event, staged, wording};
+use super::{FAILED, PATIENCE, READING, refusal_event, staged, wording};
 use crate::{
-    directory::to_user,
+    directory::{Lookup, to_user},
     lifecycle::{
         Lifecycle,
         approval::approved_digest,
@@ -12,10 +12,11 @@ use crate::{
         details::{Details, Replacement},
         executor::look::differing,
         failure::{Code, Failure},
+        provision::same_or_refuse,
         reconcile::{Answer, Wish, after_answer},
         report::{Draft, Subject},
     },
-    model::{Digest, Operation, SendPermit as _, State, User, Write},
+    model::{Action, Digest, Email, Operation, SendPermit as _, State, User, UserRef, Write},
     store::Permit,
     zia::{self, Deadline, Kind, Landed, NewUser, Raw, UserReplacement, ZiaUser},
 };
@@ -206,6 +207,9 @@ impl Lifecycle {
                 details.note(wording::ABSENT_ALREADY);
                 self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)
             }
+            State::Failed if error.kind == Kind::Duplicate && sent.action == Action::ProvisionUser => {
+                self.already_there(sent, details, error).await
+            }
             State::Failed => {
                 if error.kind == Kind::Refused && write == Write::CreateUser {
                     details.note(wording::REFUSED_CREATE);
@@ -217,6 +221,30 @@ impl Lifecycle {
                 self.step(sent, State::Unknown, &details, "send.unknown").await.map(Some)
             }
         }
+    }
+
+    /// ZIA says that somebody has the address: who that is decides what the caller is told (B18).
+    async fn already_there(
+        &self,
+        sent: &Operation,
+        mut details: Details,
+        error: zia::Error,
+    ) -> Result<Option<Operation>, Failure> {
+        let Some(Subject::Draft(draft)) = details.user.clone() else { return Err(internal()) };
+        let email: Email = draft.email.parse().map_err(|_| internal())?;
+        let until = Deadline::after(READING);
+        let user = match self.directory.look_up(&UserRef::Email(email), until).await {
+            Ok(Lookup::Found(seen)) => seen.user,
+            // Nobody can be shown: ZIA's own word stands.
+            _ => return self.fail(sent, details, refusal(error)).await,
+        };
+        if let Err(failure) = same_or_refuse(&draft, &user, "ZIA created nobody") {
+            return self.fail(sent, details, failure).await;
+        }
+        details.user = Some(Subject::User(user));
+        details.initial_password = None;
+        details.note(wording::THERE_ALREADY);
+        self.step(sent, State::AlreadyDone, &details, "user.present").await.map(Some)
     }
 
     /// Ends an operation of which nothing was applied.

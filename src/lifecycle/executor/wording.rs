@@ -12,6 +12,9 @@ pub(super) fn changed(before: State) -> String {
     format!("the user changed between the approval and the write; nothing was {nothing}; ask again")
 }
 
+pub(super) const THERE_ALREADY: &str =
+    "a user with this address, name, department and groups exists already: ZIA refused to create another";
+
 pub(super) const ABSENT_ALREADY: &str =
     "ZIA answered that there is no such user: it was absent already, not deleted by this operation";
 

@@ -8,7 +8,7 @@ use zia_mcp::{
     sandbox::{Endpoint, Fault},
 };
 
-use super::{answer, answered, ask, found, newcomer, plain_at, provisioned, yes};
+use super::{answer, answered, ask, found, leaver, newcomer, plain_at, provisioned, yes};
 use crate::support::{Bench, Plan, local};
 
 /// Calls besides sign-in and what concerns the status.
@@ -17,6 +17,132 @@ fn counted(bench: &Bench) -> Vec<String> {
     let journal = bench.tenant.journal();
     let calls = journal.into_iter().filter(|e| !aside.contains(&e.endpoint));
     calls.map(|e| format!("{} {}?{}", e.method, e.path, e.query)).collect()
+}
+
+/// Every call, in order.
+fn all(bench: &Bench) -> Vec<String> {
+    bench.tenant.journal().into_iter().map(|e| e.endpoint.to_string()).collect()
+}
+
+/// A bench whose index knows every user and every name; what that cost is forgotten.
+async fn warm() -> Bench {
+    warm_with(Plan::default()).await
+}
+
+async fn warm_with(plan: Plan) -> Bench {
+    let bench = Bench::with(plan).await;
+    found(&bench, "alex").await;
+    provisioned(&bench, newcomer("nora.first@example.com")).await.unwrap();
+    bench.tenant.clear_journal();
+    bench
+}
+
+#[tokio::test]
+async fn warm_a_search_costs_nothing() {
+    let bench = warm().await;
+    let user = plain_at(&bench, 0);
+    for text in [user.email.as_str(), &user.id.to_string(), "alex", "nobody@example.com", "99999999"] {
+        found(&bench, text).await;
+    }
+    assert_eq!(all(&bench), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn warm_a_create_costs_one_call_and_its_activation() {
+    let bench = warm().await;
+    let report = provisioned(&bench, newcomer("nora.new@example.com")).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done);
+    assert_eq!(counted(&bench).len(), 1, "{:#?}", counted(&bench));
+    println!("a create: {:?}", all(&bench));
+    assert_eq!(all(&bench), ["GET /status", "POST /users", "POST /status/activate", "GET /status"]);
+}
+
+#[tokio::test]
+async fn warm_a_delete_costs_four_calls_and_its_activation() {
+    for by_id in [false, true] {
+        let bench = warm().await;
+        let user = plain_at(&bench, 0);
+        let named = if by_id { user.id.to_string() } else { user.email.clone() };
+        let asked = ask(&bench, &named).await;
+        assert_eq!(answer(&bench, &asked, yes(&user.email)).await.unwrap().outcome, Outcome::Done);
+        let own = counted(&bench);
+        assert_eq!(own.len(), 4, "{own:#?}");
+        println!("a delete: {:?}", all(&bench));
+        let expected = [
+            "GET /users/{id}",
+            "GET /users/{id}",
+            "GET /status",
+            "DELETE /users/{id}",
+            "GET /users/{id}",
+            "POST /status/activate",
+            "GET /status",
+        ];
+        assert_eq!(all(&bench), expected);
+    }
+}
+
+#[tokio::test]
+async fn warm_what_is_captured_is_what_zia_answers_and_not_what_the_index_holds() {
+    let bench = warm().await;
+    let user = plain_at(&bench, 0);
+    let changed = serde_json::json!({"comments": "moved"});
+    bench.tenant.other_admin().change_user(user.id, &changed, true).unwrap();
+    ask(&bench, &user.email).await;
+    let capture = bench.store.captures(None, 1).await.unwrap().remove(0);
+    let (_, raw) = bench.store.open_capture(&capture.id).await.unwrap().unwrap();
+    let image: serde_json::Value = serde_json::from_slice(&raw).unwrap();
+    assert_eq!((&image["row"]["comments"], &image["by_id"]["comments"]), (&"moved".into(), &"moved".into()));
+}
+
+#[tokio::test]
+async fn warm_an_encoded_answer_by_id_is_not_trusted_alone() {
+    let bench = warm().await;
+    bench.tenant.faults().switch_on(Fault::EncodedById);
+    let user = plain_at(&bench, 0);
+    let report = answered(&bench, &user.email, yes(&user.email)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(counted(&bench).iter().any(|call| call.contains("/users?")), "{:#?}", counted(&bench));
+}
+
+#[tokio::test]
+async fn warm_a_user_who_is_gone_is_not_found_although_the_index_knows_them() {
+    let bench = warm().await;
+    let user = plain_at(&bench, 0);
+    bench.tenant.other_admin().delete_user(user.id, true).unwrap();
+    let failure = bench.lifecycle.deprovision(local(), leaver(&user.email)).await.unwrap_err();
+    assert_eq!(failure.code, Code::NotFound, "{failure:?}");
+}
+
+#[tokio::test]
+async fn b18_an_address_that_somebody_took_since_the_last_list_is_told_after_one_post() {
+    for same in [true, false] {
+        let bench = warm().await;
+        let beside = bench.elsewhere(Plan::default()).await;
+        let theirs = newcomer("nora.taken@example.com");
+        let name = if same { theirs.name.clone() } else { "Somebody Else".into() };
+        provisioned(&beside, ProvisionUser { name, ..theirs.clone() }).await.unwrap();
+        bench.tenant.clear_journal();
+        let answer = provisioned(&bench, theirs).await;
+        assert_eq!(bench.tenant.journal().iter().filter(|e| e.endpoint == Endpoint::CreateUser).count(), 1);
+        match (same, answer) {
+            (true, Ok(report)) => assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}"),
+            (false, Err(failure)) => {
+                assert_eq!(failure.code, Code::AlreadyExists);
+                assert!(failure.message.contains("differs in name; ZIA created nobody"), "{failure:?}");
+            }
+            (_, other) => panic!("{same}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn twenty_creates_at_once_on_a_cold_index_share_one_list() {
+    let bench = Bench::new().await;
+    let requests = (0..20).map(|n| newcomer(&format!("nora.{n}@example.com")));
+    for report in join_all(requests.map(|request| provisioned(&bench, request))).await {
+        assert_eq!(report.unwrap().outcome, Outcome::Done);
+    }
+    assert_eq!(bench.calls("GET /users"), 1);
 }
 
 #[tokio::test]

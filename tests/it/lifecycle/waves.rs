@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use zia_mcp::{
-    lifecycle::{INTERACTIVE, Outcome, ProvisionUser, Report},
+    lifecycle::{Code, INTERACTIVE, Outcome, ProvisionUser, Report},
     model::OperationId,
     sandbox::{Endpoint, Fault, JournalEntry},
     store::{Store, Which},
@@ -19,9 +19,15 @@ fn joiner(nth: usize) -> ProvisionUser {
 
 /// Asks for a user, and when `done` is told looks whether it is so (I5).
 async fn joins(bench: &Bench, nth: usize) -> Report {
-    let begun = bench.lifecycle.provision(local(), joiner(nth)).await.unwrap();
+    let begun = loop {
+        match bench.lifecycle.provision(local(), joiner(nth)).await {
+            Ok(begun) => break begun,
+            // A crowd on a busy machine: the same call again joins what it began.
+            Err(failure) => assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}"),
+        }
+    };
     let mut report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
-    while report.outcome == Outcome::AppliedNotActive {
+    while matches!(report.outcome, Outcome::AppliedNotActive | Outcome::InProgress) {
         report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
     }
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
@@ -80,8 +86,8 @@ async fn three_servers_on_one_store_share_their_activations() {
     let first = Bench::new().await;
     let (second, third) = (first.beside(Plan::default()).await, first.beside(Plan::default()).await);
     let servers = [&first, &second, &third];
-    join_all((0..60).map(|nth| joins(servers[nth % 3], nth))).await;
-    assert_eq!(creations(&first), (60, 60));
+    join_all((0..30).map(|nth| joins(servers[nth % 3], nth))).await;
+    assert_eq!(creations(&first), (30, 30));
     let activations = first.calls("POST /status/activate");
     assert!((1..=4).contains(&activations), "{activations} activations");
     assert_eq!((overlapping(&first), open(&first.store).await), (0, 0));
@@ -149,6 +155,30 @@ async fn a_wave_that_fails_is_told_to_all_that_it_covers_and_sent_once() {
     let begun = bench.lifecycle.activate(local()).await.unwrap();
     assert_eq!(bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap().outcome, Outcome::Done);
     assert_eq!((open(&bench.store).await, bench.calls("POST /status/activate")), (0, activations + 1));
+}
+
+#[tokio::test]
+async fn f15_with_the_hours_activations_used_up_what_is_applied_says_when_it_is_activated() {
+    let plan = Plan { limits: zia_mcp::zia::Limits::documented(), ..Plan::default() };
+    let bench = Bench::with(plan).await;
+    let hour = Fault::TooManyRequests { header: Some("3000".into()), body: None };
+    bench.tenant.faults().switch_on(hour.on(Endpoint::Activate));
+    let begun = bench.lifecycle.provision(local(), joiner(1)).await.unwrap();
+    bench.tenant.arrived(Endpoint::Activate, 1).await;
+    until("it waits", async || {
+        let report = bench.lifecycle.wait(&begun.operation, Duration::ZERO).await.unwrap();
+        let detail = report.activation.detail.unwrap_or_default();
+        report.outcome == Outcome::AppliedNotActive && detail.contains("takes no more activations until")
+    })
+    .await;
+    // The next one waits with it, and asks ZIA nothing.
+    let next = bench.lifecycle.provision(local(), joiner(2)).await.unwrap();
+    until("it waits too", async || {
+        let report = bench.lifecycle.wait(&next.operation, Duration::ZERO).await.unwrap();
+        report.outcome == Outcome::AppliedNotActive
+    })
+    .await;
+    assert_eq!(bench.calls("POST /status/activate"), 1);
 }
 
 #[tokio::test]
