@@ -27,8 +27,8 @@ use super::{
     time,
 };
 
-/// Rows that one transaction writes; some hundredths of a second.
-const CHUNK: usize = 500;
+/// Rows that one transaction writes; some hundredths of a second, far below what a call may take.
+const CHUNK: usize = 200;
 
 /// Tenants that nobody asked about for so long lose their index.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(30 * 24);

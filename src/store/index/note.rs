@@ -66,11 +66,24 @@ pub struct Noted {
     pub changes: u64,
 }
 
+/// A row with its digests.
+struct Row<'a> {
+    row: IndexRow<'a>,
+    email: Vec<u8>,
+    mark: Vec<u8>,
+}
+
+impl Row<'_> {
+    fn place(&self, about: &About) -> String {
+        place_of(about.number, self.row.id)
+    }
+}
+
 /// What becomes of the rows of one chunk.
 #[derive(Default)]
-struct Sorted<'a> {
-    fresh: Vec<IndexRow<'a>>,
-    changed: Vec<IndexRow<'a>>,
+struct Sorted<'r> {
+    fresh: Vec<&'r Row<'r>>,
+    changed: Vec<&'r Row<'r>>,
     as_before: Vec<String>,
 }
 
@@ -85,33 +98,39 @@ impl Store {
     pub async fn note_users(&self, sighting: &Sighting<'_>) -> Result<Noted, StoreError> {
         let mut noted = Noted::default();
         for rows in sighting.rows.chunks(CHUNK) {
-            let news =
-                if sighting.all { None } else { Some(bounded(self.news(sighting.tenant, rows)).await?) };
-            let rows = news.as_deref().unwrap_or(rows);
+            // Before the transaction, which keeps others from writing.
+            let mut rows: Vec<_> = rows.iter().map(|row| self.told_apart(row)).collect();
+            if !sighting.all {
+                rows = bounded(self.news(sighting.tenant, rows)).await?;
+            }
             if rows.is_empty() {
                 continue;
             }
-            let some = bounded(self.note_some(&Sighting { rows, ..*sighting })).await?;
+            let some = bounded(self.note_some(sighting, &rows)).await?;
             noted = Noted { new: noted.new + some.new, changes: noted.changes + some.changes };
         }
         Ok(noted)
     }
 
     /// The rows that are new or not as they were; nothing is written to find that out.
-    async fn news<'a>(&self, tenant: &str, rows: &[IndexRow<'a>]) -> Result<Vec<IndexRow<'a>>, StoreError> {
-        let Some(about) = self.about(tenant).await? else { return Ok(rows.to_vec()) };
-        let known = marks(&mut self.0.engine.snapshot().await?, &about, rows).await?;
-        let is_news = |row: &&IndexRow<'a>| {
-            let known = known.get(&place_of(about.number, row.id));
-            known.is_none_or(|(mark, _)| *mark != self.index_mark(row))
-        };
-        Ok(rows.iter().filter(is_news).copied().collect())
+    async fn news<'a>(&self, tenant: &str, mut rows: Vec<Row<'a>>) -> Result<Vec<Row<'a>>, StoreError> {
+        let Some(about) = self.about(tenant).await? else { return Ok(rows) };
+        let known = marks(&mut self.0.engine.snapshot().await?, &about, &rows).await?;
+        rows.retain(|row| {
+            let known = known.get(&row.place(&about));
+            known.is_none_or(|(mark, _)| *mark != row.mark)
+        });
+        Ok(rows)
     }
 
-    async fn note_some(&self, sighting: &Sighting<'_>) -> Result<Noted, StoreError> {
+    fn told_apart<'a>(&self, row: &IndexRow<'a>) -> Row<'a> {
+        Row { row: *row, email: self.index_email(row.email), mark: self.index_mark(row) }
+    }
+
+    async fn note_some(&self, sighting: &Sighting<'_>, rows: &[Row<'_>]) -> Result<Noted, StoreError> {
         let mut tx = self.begin().await?;
         let about = self.touched(&mut tx, sighting.tenant).await?;
-        let sorted = self.sort(&mut tx, &about, sighting).await?;
+        let sorted = self.sort(&mut tx, &about, sighting, rows).await?;
         let old = self.old_rows(&mut tx, &about, sighting.tenant, &sorted.changed).await?;
         let changes = changes_of(&about, sighting, &sorted, &old);
         let written: Vec<_> = sorted.fresh.iter().chain(&sorted.changed).copied().collect();
@@ -128,30 +147,31 @@ impl Store {
         Ok(Noted { new, changes: changes.len() as u64 })
     }
 
-    async fn sort<'a>(
+    async fn sort<'r>(
         &self,
         tx: &mut Tx,
         about: &About,
-        sighting: &Sighting<'a>,
-    ) -> Result<Sorted<'a>, StoreError> {
-        let known = marks(tx, about, sighting.rows).await?;
+        sighting: &Sighting<'_>,
+        rows: &'r [Row<'_>],
+    ) -> Result<Sorted<'r>, StoreError> {
+        let known = marks(tx, about, rows).await?;
         let held = match sighting.by {
             By::Us(_) => Held::default(),
             By::Elsewhere => self.held(tx, about, sighting).await?,
         };
         let (mut sorted, mut twice) = (Sorted::default(), HashSet::new());
         let began = sighting.began.as_microsecond();
-        for row in sighting.rows {
-            let place = place_of(about.number, row.id);
-            if !twice.insert(row.id) || held.ids.contains(&row.id.get()) {
+        for row in rows {
+            let (place, id) = (row.place(about), row.row.id);
+            if !twice.insert(id) || held.ids.contains(&id.get()) {
                 continue;
             }
             match known.get(&place) {
                 Some((_, seen_at)) if *seen_at > began => {}
-                Some((mark, _)) if *mark == self.index_mark(row) => sorted.as_before.push(place),
-                Some(_) => sorted.changed.push(*row),
-                None if held.emails.contains(&self.index_email(row.email)) => {}
-                None => sorted.fresh.push(*row),
+                Some((mark, _)) if *mark == row.mark => sorted.as_before.push(place),
+                Some(_) => sorted.changed.push(row),
+                None if held.emails.contains(&row.email) => {}
+                None => sorted.fresh.push(row),
             }
         }
         Ok(sorted)
@@ -177,15 +197,13 @@ impl Store {
         tx: &mut Tx,
         about: &About,
         tenant: &str,
-        changed: &[IndexRow<'_>],
+        changed: &[&Row<'_>],
     ) -> Result<Opened, StoreError> {
         if changed.is_empty() {
             return Ok(Opened::new());
         }
         let statement = sql::among(concat!(columns!(), "WHERE u.place IN"), 0, changed.len());
-        let query = changed
-            .iter()
-            .fold(sqlx::query_as(statement), |query, row| query.bind(place_of(about.number, row.id)));
+        let query = changed.iter().fold(sqlx::query_as(statement), |query, row| query.bind(row.place(about)));
         let rows: Vec<Sealed> = query.persistent(false).fetch_all(&mut **tx).await?;
         // One that does not open is written anew.
         let opened = rows.into_iter().filter_map(|row| self.open_indexed(tenant, row).ok());
@@ -197,7 +215,7 @@ impl Store {
         tx: &mut Tx,
         about: &About,
         sighting: &Sighting<'_>,
-        written: &[IndexRow<'_>],
+        written: &[&Row<'_>],
     ) -> Result<(), StoreError> {
         if written.is_empty() {
             return Ok(());
@@ -211,14 +229,14 @@ impl Store {
         );
         let mut query = sqlx::query(statement).persistent(written.len() == CHUNK);
         for (seq, row) in (about.seq + 1..).zip(written) {
-            let place = place_of(about.number, row.id);
-            let sealed = self.seal_indexed(sighting.tenant, &place, row)?;
+            let place = row.place(about);
+            let sealed = self.seal_indexed(sighting.tenant, &place, &row.row)?;
             query = query
                 .bind(place)
                 .bind(about.number)
-                .bind(row.id.get())
-                .bind(self.index_email(row.email))
-                .bind(self.index_mark(row))
+                .bind(row.row.id.get())
+                .bind(row.email.clone())
+                .bind(row.mark.clone())
                 .bind(seq)
                 .bind(sighting.began.as_microsecond())
                 .bind(sealed);
@@ -306,11 +324,10 @@ async fn being_written(tx: &mut Tx, tenant: &str) -> Result<Held, StoreError> {
 async fn marks(
     tx: &mut Tx,
     about: &About,
-    rows: &[IndexRow<'_>],
+    rows: &[Row<'_>],
 ) -> Result<HashMap<String, (Vec<u8>, i64)>, StoreError> {
     let statement = sql::among("SELECT place, mark, seen_at FROM index_users WHERE place IN", 0, rows.len());
-    let query =
-        rows.iter().fold(sqlx::query_as(statement), |query, row| query.bind(place_of(about.number, row.id)));
+    let query = rows.iter().fold(sqlx::query_as(statement), |query, row| query.bind(row.place(about)));
     let known: Vec<(String, Vec<u8>, i64)> =
         query.persistent(rows.len() == CHUNK).fetch_all(&mut **tx).await?;
     Ok(known.into_iter().map(|(place, mark, seen_at)| (place, (mark, seen_at))).collect())
@@ -324,9 +341,10 @@ fn changes_of(about: &About, sighting: &Sighting<'_>, sorted: &Sorted<'_>, old: 
     let new = sorted.fresh.iter().map(|row| {
         // A write of ours to a user who was not known says itself what it was.
         let kind = if let By::Us(kind) = sighting.by { kind } else { ChangeKind::Created };
-        NewChange { id: row.id, kind, fields: String::new(), ours }
+        NewChange { id: row.row.id, kind, fields: String::new(), ours }
     });
     let changed = sorted.changed.iter().filter_map(|row| {
+        let row = &row.row;
         let old = old.get(&row.id.get())?;
         let fields = (sighting.differs)(&old.row, row.row, old.listed && row.listed);
         (!fields.is_empty()).then(|| NewChange {

@@ -102,7 +102,7 @@ impl Store {
         .await
     }
 
-    /// Those of some users that are known, in no order; at most 500 are looked for.
+    /// Those of some users that are known, in no order; at most 200 are looked for.
     ///
     /// # Errors
     /// `Corrupt` if one does not open; `Unavailable`.

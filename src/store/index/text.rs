@@ -27,7 +27,9 @@ pub(super) fn packed(text: &str) -> Vec<u8> {
     let mut packed = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let longest = PARTS.iter().filter(|(_, p)| rest.starts_with(p)).max_by_key(|(_, p)| p.len());
+        let may_begin = matches!(first, '{' | '"' | ',' | 't');
+        let parts = PARTS.iter().filter(|(_, p)| may_begin && rest.starts_with(p));
+        let longest = parts.max_by_key(|(_, p)| p.len());
         let (taken, code) = longest.map_or((first.len_utf8(), None), |(code, p)| (p.len(), Some(*code)));
         let (here, after) = rest.split_at(taken);
         match code {
