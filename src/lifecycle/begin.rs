@@ -61,7 +61,7 @@ impl Lifecycle {
             how.page = self.console_page(&operation.id);
         }
         if matches!(operation.state, State::Verified | State::Activating)
-            && let Some(at) = self.next_activation()
+            && let Some(at) = self.next_activation().await
         {
             report.activation.detail = Some(format!(
                 "applied and verified; ZIA takes no more activations until {at:.0}: it is activated then, by itself"

@@ -22,7 +22,7 @@ impl Lifecycle {
             return Ok(Lookup::Found(Box::new(seen)));
         }
         // One at a time: who waited may find that another's list has told the index.
-        let Ok(_turn) = tokio::time::timeout_at(until.0, self.directory.turn()).await else {
+        let Ok(_turn) = tokio::time::timeout_at(until.ends(), self.directory.turn()).await else {
             return self.directory.look_up(who, until).await;
         };
         if let UserRef::Email(_) = who
@@ -45,7 +45,7 @@ impl Lifecycle {
         let who = UserRef::Email(email.clone());
         if self.directory.known(&who).await.is_none() {
             // One at a time: a list that another waits for proves absence for both.
-            let _turn = tokio::time::timeout_at(until.0, self.directory.turn()).await;
+            let _turn = tokio::time::timeout_at(until.ends(), self.directory.turn()).await;
             if self.directory.known_absent(email).await.is_some() {
                 return Ok(Lookup::Absent { proven: true });
             }

@@ -100,7 +100,7 @@ impl Engine {
         let server = Arc::new(Server::new(url.clone(), clock.clone()));
         let options = quiet(server.options()?);
         let writer = on_server(&server, 1, Use::Write).connect_lazy_with(options.clone());
-        let light = on_server(&server, 1, Use::Write).connect_lazy_with(options.clone());
+        let light = on_server(&server, 1, Use::Count).connect_lazy_with(options.clone());
         let reader = on_server(&server, READERS, Use::Read).connect_lazy_with(options);
         let (kind, dir) = (Kind::Postgres(server), dir.path.clone());
         Ok(Self(Ok(Database { writer, light, reader, kind, dir, trouble })))
@@ -222,11 +222,11 @@ impl Engine {
     }
 
     /// Where single statements run that need not be forced to the disk either.
-    pub(super) fn light(&self) -> Result<&SqlitePool, StoreError> {
+    pub(super) fn light(&self) -> Result<&Pool, StoreError> {
         let database = self.database()?;
         database.trouble.at(Step::Count)??;
-        if identity(&database.path) != Some(database.identity) || !database.log.exists() {
-            return Err(gone());
+        if let Kind::Sqlite(file, _) = &database.kind {
+            file.recheck()?;
         }
         Ok(&database.light)
     }

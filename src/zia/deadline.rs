@@ -28,6 +28,11 @@ impl Deadline {
         Self { at, purpose: Purpose::Read }
     }
 
+    /// When it is.
+    pub fn ends(self) -> Instant {
+        self.at
+    }
+
     /// For a write that was begun: its checks, its verification and its activation come first where
     /// calls are scarce.
     #[must_use]

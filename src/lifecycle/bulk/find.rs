@@ -74,7 +74,7 @@ impl Lifecycle {
         let (found, whole) = self.look_all_up(refs, until).await?;
         let here = found.iter().filter(|f| matches!(f, Found::Here(..))).count();
         let (pages, reads) = (u64::from(self.pages().await), here as u64 * ROUNDS);
-        let by_list = whole && lists_are_cheaper(pages * (ROUNDS - 1), reads, self.left());
+        let by_list = whole && lists_are_cheaper(pages * (ROUNDS - 1), reads, self.left().await);
         let (mut told, mut targets) = (Vec::new(), Vec::<Target>::new());
         for (position, (text, (one, found))) in asked.iter().zip(refs.iter().zip(found)).enumerate() {
             told.push(match found {
@@ -116,7 +116,7 @@ impl Lifecycle {
         let pages = self.pages().await;
         let (lists, reads) = (u64::from(pages) * ROUNDS, refs.len() as u64 * ROUNDS);
         let long = pages > MAX_PAGES;
-        if !long && (refs.len() > READ_AT_ONCE || lists_are_cheaper(lists, reads, self.left())) {
+        if !long && (refs.len() > READ_AT_ONCE || lists_are_cheaper(lists, reads, self.left().await)) {
             return false;
         }
         for one in refs {
@@ -133,19 +133,19 @@ impl Lifecycle {
         u32::try_from(users.div_ceil(PAGE)).unwrap_or(u32::MAX).max(1)
     }
 
-    fn left(&self) -> Left {
-        Left::of(&self.lines())
+    async fn left(&self) -> Left {
+        Left::of(&self.lines().await)
     }
 
-    fn lines(&self) -> Vec<Line> {
+    async fn lines(&self) -> Vec<Line> {
         let now = self.clock.now();
-        self.zia.budget().iter().map(|line| Line::of(line, now)).collect()
+        self.zia.budget().await.iter().map(|line| Line::of(line, now)).collect()
     }
 
     /// What a delete of so many users will cost, and until when, in words.
     pub(super) async fn plan_of(&self, users: usize, by_list: bool) -> String {
         let pages = if by_list { Some(self.pages().await) } else { None };
-        Plan::new(users, pages).in_words(&self.lines(), self.clock.now())
+        Plan::new(users, pages).in_words(&self.lines().await, self.clock.now())
     }
 
     async fn target(

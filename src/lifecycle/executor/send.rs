@@ -232,7 +232,7 @@ impl Lifecycle {
     ) -> Result<Option<Operation>, Failure> {
         let Some(Subject::Draft(draft)) = details.user.clone() else { return Err(internal()) };
         let email: Email = draft.email.parse().map_err(|_| internal())?;
-        let until = Deadline::after(READING);
+        let until = Deadline::after(READING).finishing();
         let user = match self.directory.look_up(&UserRef::Email(email), until).await {
             Ok(Lookup::Found(seen)) => seen.user,
             // Nobody can be shown: ZIA's own word stands.

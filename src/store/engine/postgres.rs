@@ -46,6 +46,8 @@ pub(in crate::store) const LOCKED: &str = "55P03";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Write,
+    /// Calls are counted, which a crash of the server may forget.
+    Count,
     Read,
     /// Nothing is written by this process.
     OnlyRead,
@@ -74,13 +76,19 @@ impl Server {
     /// Sets a new connection up and looks at the server (F10).
     pub(super) async fn prepare(&self, connection: &mut AnyConnection, of: Use) -> Result<(), sqlx::Error> {
         let rest = match of {
-            Use::Write => WRITING,
+            Use::Write | Use::Count => WRITING,
             Use::Read => READING,
             Use::OnlyRead => ONLY_READING,
         };
         let session = sqlx::AssertSqlSafe(format!("{SESSION}{rest}"));
         sqlx::raw_sql(session).execute(&mut *connection).await?;
-        if of == Use::OnlyRead { Ok(()) } else { self.look(connection).await }
+        if of != Use::OnlyRead {
+            self.look(&mut *connection).await?;
+        }
+        if of == Use::Count {
+            sqlx::raw_sql("SET synchronous_commit = off").execute(connection).await?;
+        }
+        Ok(())
     }
 
     /// Looks at the server's promises and at its clock.
@@ -144,10 +152,9 @@ impl Server {
     }
 }
 
-/// Begins a transaction that counts calls; a crash of the server may forget it.
+/// Begins a transaction that counts calls.
 pub(super) async fn begin_light(pool: &Pool) -> Result<Tx, StoreError> {
     let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *tx).await?;
     sqlx::query(COUNTER).execute(&mut *tx).await?;
     Ok(tx)
 }
