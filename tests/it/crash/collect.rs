@@ -7,11 +7,11 @@ use serde_json::Value;
 use sqlx::Connection as _;
 use zia_mcp::{
     model::{Clock, Operation},
-    store::{AuditEntry, Handed, Store, Which},
+    store::{AuditEntry, Handed, Store, StoreError, Which},
 };
 
 use super::facts::{Capture, Intent, Op, Send};
-use crate::place::Place;
+use crate::place::{Place, is_on_postgres};
 
 /// More than any world of the rig has.
 const ALL: u32 = 10_000;
@@ -51,7 +51,7 @@ pub(super) async fn passwords<'a>(
     place: &Place,
     of: impl Iterator<Item = &'a Op>,
 ) -> BTreeMap<String, Option<String>> {
-    let store = Store::open(&place.settings(), Clock::system()).await.unwrap();
+    let store = in_the_end(async || Store::open(&place.settings(), Clock::system()).await).await;
     let mut all = BTreeMap::new();
     for op in of {
         let audit = AuditEntry::new("password.shown").with("channel", "crash");
@@ -66,7 +66,18 @@ pub(super) async fn passwords<'a>(
 }
 
 async fn open(place: &Place) -> Store {
-    Store::open_to_read(&place.settings(), Clock::system()).await.unwrap()
+    in_the_end(async || Store::open_to_read(&place.settings(), Clock::system()).await).await
+}
+
+/// What the rig itself asks of a server that many worlds keep busy may take some attempts.
+async fn in_the_end<T, F: Future<Output = Result<T, StoreError>>>(mut attempt: impl FnMut() -> F) -> T {
+    for _ in 0..5 {
+        match attempt().await {
+            Err(StoreError::Unavailable(_)) if is_on_postgres() => {}
+            done => return done.unwrap(),
+        }
+    }
+    attempt().await.unwrap()
 }
 
 async fn captures(store: &Store) -> Vec<Capture> {

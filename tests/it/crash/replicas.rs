@@ -3,7 +3,7 @@
 //! Each has a state directory of its own and its own way to the server, which stalls or breaks now and
 //! then. `TEST_OPERATIONS` asks for another number of operations, `TEST_SEED` for one run again.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, time::Duration};
+use std::{collections::HashSet, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{sleep, timeout};
@@ -71,6 +71,18 @@ async fn round(mut life: Life, wire: &Wire, asked: &[Asked], fate: Fate) -> Opti
     Some(life)
 }
 
+/// A change of a user whom no other one is about, so that the end shows what each did.
+async fn once(world: &mut World, life: &mut Life, rng: &mut StdRng, touched: &mut HashSet<String>) -> Asked {
+    loop {
+        let flow = FLOWS[rng.random_range(0..FLOWS.len())];
+        let asked = world.asked(flow, life, rng).await;
+        let is_free = |email: &str| !email.starts_with("new.") && touched.insert(email.to_owned());
+        if asked.1["user"].as_str().is_none_or(is_free) {
+            return asked;
+        }
+    }
+}
+
 async fn started(world: &World, n: usize, wire: &Wire) -> Life {
     wire.set(Way::Open);
     world.replica(n, &wire.url).await.unwrap_or_else(|| panic!("replica {n}\n{}", world.log()))
@@ -82,7 +94,7 @@ async fn f32_three_replicas_killed_and_cut_off_at_random_end_everything_and_send
     let wanted = usize::try_from(asked_for("TEST_OPERATIONS").unwrap_or(OPERATIONS)).unwrap();
     println!("TEST_SEED={seed} for {wanted} operations");
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut world = World::of(wanted + 100, Place::on_postgres()).await;
+    let mut world = World::of(wanted * 5 + 200, Place::on_postgres()).await;
     DirBuilder::new().mode(0o700).create(world.dir.state()).unwrap();
     let url = world.dir.url().unwrap().to_owned();
     let mut wires = Vec::new();
@@ -92,7 +104,7 @@ async fn f32_three_replicas_killed_and_cut_off_at_random_end_everything_and_send
     let mut lives: Vec<Option<Life>> = [const { None }; 3].into();
     // The first makes the key and the schema.
     lives[0] = Some(started(&world, 0, &wires[0]).await);
-    let (mut kills, mut cuts, mut story) = (0, 0, String::new());
+    let (mut kills, mut cuts, mut story, mut touched) = (0, 0, String::new(), HashSet::new());
     while collect::operations(&world.dir).await.len() < wanted || kills + cuts < 10 {
         let mut rounds = Vec::new();
         for (n, (life, wire)) in lives.iter_mut().zip(&wires).enumerate() {
@@ -102,8 +114,7 @@ async fn f32_three_replicas_killed_and_cut_off_at_random_end_everything_and_send
             };
             let mut asked = Vec::new();
             for _ in 0..rng.random_range(3..=8) {
-                let flow = FLOWS[rng.random_range(0..FLOWS.len())];
-                asked.push(world.asked(flow, &mut one, &mut rng).await);
+                asked.push(once(&mut world, &mut one, &mut rng, &mut touched).await);
             }
             let fate = Fate::at_random(&mut rng);
             kills += usize::from(matches!(fate, Fate::Killed(_)));
