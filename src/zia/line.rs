@@ -34,7 +34,7 @@ impl Line {
         if Instant::now() >= until.at {
             return Err(Fault::late());
         }
-        let _until_answered = self.turnstile.admit(endpoint, until).await.map_err(|held| match held {
+        let departure = self.turnstile.admit(endpoint, until).await.map_err(|held| match held {
             Held::Until(at) => Fault::paced(self.turnstile.time(at)),
             Held::Unaccounted => Fault::unaccounted(),
         })?;
@@ -42,7 +42,9 @@ impl Line {
             return Err(Fault::late());
         }
         let cut = (!endpoint.is_write()).then_some(until.at);
-        let reply = self.wire.exchange(prepared, cut).await?;
+        let reply = self.wire.exchange(prepared, cut).await;
+        departure.answered().await;
+        let reply = reply?;
         if reply.status != StatusCode::TOO_MANY_REQUESTS {
             return Ok(reply);
         }
