@@ -105,7 +105,7 @@ impl Server {
         sleep(ROUND_TRIP / 2).await;
         self.tenant.count(endpoint);
         sleep(ROUND_TRIP / 2).await;
-        drop(departure);
+        departure.answered().await;
     }
 }
 

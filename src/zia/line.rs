@@ -38,7 +38,7 @@ impl Line {
             return Err(Fault::late());
         }
         let waiting = meter::zia_waiting(endpoint.name());
-        let _until_answered = self.turnstile.admit(endpoint, until).await.map_err(|held| match held {
+        let departure = self.turnstile.admit(endpoint, until).await.map_err(|held| match held {
             Held::Until(at) => Fault::paced(self.turnstile.time(at)),
             Held::Unaccounted => Fault::unaccounted(),
         })?;
@@ -50,6 +50,7 @@ impl Line {
         let sent = meter::zia_request(endpoint.name());
         let reply = self.wire.exchange(prepared, cut).await;
         sent.ended(outcome::word(&reply));
+        departure.answered().await;
         let reply = reply?;
         if reply.status != StatusCode::TOO_MANY_REQUESTS {
             return Ok(reply);

@@ -27,21 +27,38 @@ pub struct Turnstile {
     clock: Clock,
 }
 
-/// A request under way; dropped when its answer came.
+/// How long a caller waits for the account to be told of an answer.
+const TELL: Duration = Duration::from_millis(5);
+
+/// A request under way.
 pub struct Departure<'a> {
-    _here: Option<Departing<'a>>,
+    here: Option<Departing<'a>>,
     counted: Option<(Arc<dyn CallAccount>, Ticket)>,
+}
+
+impl Departure<'_> {
+    /// The answer came, which the account is told.
+    ///
+    /// That is waited for, but not for long: what the caller stores next would only get in its way, and
+    /// untold it counts as under way for two seconds.
+    pub async fn answered(mut self) {
+        drop(self.here.take());
+        if let Some(told) = self.tell() {
+            let _ = tokio::time::timeout(TELL, told).await;
+        }
+    }
+
+    fn tell(&mut self) -> Option<tokio::task::JoinHandle<()>> {
+        let (account, ticket) = self.counted.take()?;
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        Some(runtime.spawn(async move { account.answered(ticket).await }))
+    }
 }
 
 impl Drop for Departure<'_> {
     fn drop(&mut self) {
-        let (Some((account, ticket)), Ok(runtime)) =
-            (self.counted.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
-        // Nobody has to wait for that: untold, it counts as under way for two seconds.
-        runtime.spawn(async move { account.answered(ticket).await });
+        // Nobody waits for it any more, but its answer may have come.
+        drop(self.tell());
     }
 }
 
@@ -73,13 +90,13 @@ impl Turnstile {
 
     /// Waits for the turn of a request to an endpoint, by method and path template.
     ///
-    /// Drop what is given when the answer came. An endpoint that is not known has no limits.
+    /// Tell what is given when the answer came. An endpoint that is not known has no limits.
     ///
     /// # Errors
     /// When it would be, where that is later than the caller can wait, or where it cannot be counted.
     pub async fn pass(&self, endpoint: &str, until: Deadline) -> Result<Departure<'_>, Timestamp> {
         let Some(endpoint) = Endpoint::ALL.into_iter().find(|e| e.name() == endpoint) else {
-            return Ok(Departure { _here: None, counted: None });
+            return Ok(Departure { here: None, counted: None });
         };
         self.admit(endpoint, until).await.map_err(|held| match held {
             Held::Until(at) => self.time(at),
@@ -87,12 +104,12 @@ impl Turnstile {
         })
     }
 
-    /// Waits until a request may leave, and counts it as leaving; drop what is given when its answer came.
+    /// Waits until a request may leave, and counts it as leaving.
     ///
     /// Answers at once, with the time it would have been, when that is later than `until`.
     pub(super) async fn admit(&self, endpoint: Endpoint, until: Deadline) -> Result<Departure<'_>, Held> {
         let Some(lane) = self.pacer.lane(endpoint) else {
-            return Ok(Departure { _here: None, counted: None });
+            return Ok(Departure { here: None, counted: None });
         };
         let _place = lane.join(until.purpose, until.at)?;
         let _turn = lane.turn(until.purpose, until.at).await?;
@@ -115,7 +132,7 @@ impl Turnstile {
         lane: &'a Lane,
         until: Deadline,
     ) -> Result<Result<Departure<'a>, Instant>, Held> {
-        let alone = |departing| Departure { _here: Some(departing), counted: None };
+        let alone = |departing| Departure { here: Some(departing), counted: None };
         let Some(account) = &self.account else { return Ok(lane.try_depart(Sight::Clear).map(alone)) };
         let here = lane.earliest(Sight::Clear);
         if here > Instant::now() {
@@ -125,7 +142,7 @@ impl Turnstile {
         match account.take(ask).await {
             Ok(Granted::Leave(ticket)) => {
                 let (here, counted) = (lane.depart(until.purpose), (account.clone(), ticket));
-                Ok(Ok(Departure { _here: Some(here), counted: Some(counted) }))
+                Ok(Ok(Departure { here: Some(here), counted: Some(counted) }))
             }
             Ok(Granted::NotBefore(time)) => {
                 let at = self.instant(time);
