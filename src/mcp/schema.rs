@@ -69,10 +69,10 @@ pub(super) fn brief_output<T: JsonSchema>() -> Arc<JsonObject> {
     brief
 }
 
-/// Drops what a nested object or array consists of.
+/// Drops what a nested object or array consists of, and which words a text is one of.
 fn shorten(schema: &mut Value) {
     if let Value::Object(map) = schema {
-        map.retain(|key, _| !matches!(key.as_str(), "properties" | "required"));
+        map.retain(|key, _| !matches!(key.as_str(), "properties" | "required" | "enum"));
         map.get_mut("items").into_iter().for_each(shorten);
     }
 }

@@ -80,8 +80,7 @@ impl Home {
 
     /// How many rows a table has.
     async fn count(&self, table: &'static str) -> i64 {
-        let options = SqliteConnectOptions::new().filename(self.settings().state_dir.join("store.db"));
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let mut connection = self.tmp.insider().await;
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     }

@@ -100,7 +100,7 @@ pub(crate) fn serve(arguments: &[String]) -> bool {
         let settings = zia::Settings::api_key(None, Some(base_url), username, secrets.0, secrets.1);
         let settings = settings.expect("settings").with_limits(Limits::unpaced());
         let zia = Zia::new(settings, clock.clone()).expect("a client");
-        let place = store::Settings { state_dir: state.into(), key_file: None };
+        let place = store::Settings::embedded(state.into());
         let store = Store::open(&place, clock.clone()).await.expect("a store");
         let index = IndexSettings {
             pause: Duration::ZERO,

@@ -30,7 +30,7 @@ struct Args {
     limit: Option<u32>,
     /// `next_cursor` of the page before
     cursor: Option<String>,
-    /// Ask ZIA itself, not the index (`as_of` says how old that is); ZIA allows 40 user lists an hour
+    /// Ask ZIA itself, not the index; ZIA allows 40 user lists an hour
     fresh: Option<bool>,
 }
 

@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "list_user_changes";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Args {
-    /// `cursor` of an earlier answer; without it, from the oldest change that is kept
+    /// `cursor` of an earlier answer; default: from the oldest change kept
     since: Option<String>,
     /// Changes per answer
     #[schemars(range(min = 1, max = 100))]
@@ -29,13 +29,13 @@ struct Args {
 pub(super) fn tool() -> Tool {
     Tool::new(
         NAME,
-        "List users created, updated or deleted in ZIA, by this server (`zia-mcp`) or `elsewhere`, oldest first. What \
-         others did shows when the whole list is next read, a day later at most by default. Keep `cursor` and pass it as \
-         `since`; go on until `changes` is empty. Costs no call to ZIA.",
+        "List changes of users, oldest first: `{kind: created|updated|deleted, user_id, fields?, by: zia-mcp|elsewhere, \
+         seen_at}`. Others' changes show once the whole list is read again, daily. Keep `cursor`; go on until `changes` \
+         is empty.",
         schema::input::<Args>(),
     )
     .with_title("List changes of users")
-    .with_raw_output_schema(schema::output::<UserChanges>())
+    .with_raw_output_schema(schema::brief_output::<UserChanges>())
     .with_annotations(READS.annotations())
 }
 

@@ -26,7 +26,7 @@ impl Shared {
     }
 
     fn settings(&self) -> store::Settings {
-        store::Settings { state_dir: self.dir.path().join("state"), key_file: None }
+        store::Settings::embedded(self.dir.path().join("state"))
     }
 
     async fn store(&self, trouble: Trouble) -> Store {

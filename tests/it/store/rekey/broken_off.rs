@@ -150,6 +150,6 @@ async fn the_command_refuses_a_missing_or_a_wrong_key_and_tells_what_it_did() {
     let done = program(&home).output().unwrap();
     let printed = String::from_utf8(done.stdout).unwrap();
     assert!(done.status.success() && printed.contains("the old keys are gone from"), "{printed}");
-    assert!(printed.contains("back ") && printed.contains("14 values were sealed anew"), "{printed}");
+    assert!(printed.contains("back ") && printed.contains("18 values were sealed anew"), "{printed}");
     held.is_there(&home.open().await).await;
 }
