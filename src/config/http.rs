@@ -185,8 +185,7 @@ fn token(entry: &Value) -> Result<NamedToken, (Option<String>, String)> {
 
 fn scopes(value: Option<&Value>) -> Result<Scopes, String> {
     let known = || Scope::ALL.map(Scope::as_str).join(", ");
-    // None at all opens `/metrics` alone.
-    let list = value.and_then(Value::as_array);
+    let list = value.and_then(Value::as_array).filter(|list| !list.is_empty());
     let list = list.ok_or_else(|| format!("scopes is no list of some of {}", known()))?;
     list.iter()
         .map(|item| {

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     mcp::{may_call, needed},
-    model::{Caller, Scopes, Source},
+    model::{Caller, Scope, Scopes},
     telemetry::meter,
 };
 
@@ -146,15 +146,12 @@ impl Guard {
     }
 }
 
-/// Lets a request pass whose caller is known.
-///
-/// A named token may have no scope at all, for a program that only reads figures; a provider's token
-/// without a scope of ours may be anybody's.
+/// Lets a request pass whose caller is known; a provider's token without a scope of ours may be anybody's.
 async fn known(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.0.access.caller(request.headers()).await {
         Err(denied) => guard.0.challenges.denied(denied),
-        Ok(caller) if caller.rights.scopes.is_empty() && caller.rights.source != Source::Named => {
-            guard.0.challenges.insufficient(Scopes::TOOLS)
+        Ok(caller) if caller.rights.scopes.is_empty() => {
+            guard.0.challenges.insufficient(Scopes::default().with(Scope::MetricsRead))
         }
         Ok(_) => next.run(request).await,
     }
@@ -231,7 +228,7 @@ async fn call(
         Ok(caller) => caller,
         Err(denied) => return guard.0.challenges.denied(denied),
     };
-    if caller.rights.scopes.is_empty() {
+    if !caller.rights.scopes.open_mcp() {
         return guard.0.challenges.insufficient(Scopes::TOOLS);
     }
     // Handlers see the headers; the token is no business of theirs.

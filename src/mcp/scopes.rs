@@ -2,7 +2,7 @@
 
 use crate::model::{Action, Scope, Scopes};
 
-/// The scope without which a tool is neither listed nor called; none where any one will do.
+/// The scope without which a tool is neither listed nor called; none where any one of MCP's will do.
 fn scope_of(tool: &str) -> Option<Scope> {
     match (tool.parse::<Action>(), tool) {
         (Ok(action), _) => Some(action.scope()),
@@ -14,7 +14,7 @@ fn scope_of(tool: &str) -> Option<Scope> {
 
 /// Whether a caller with these scopes may call a tool.
 pub fn may_call(tool: &str, scopes: Scopes) -> bool {
-    scope_of(tool).map_or(!scopes.is_empty(), |scope| scopes.contains(scope))
+    scope_of(tool).map_or(scopes.open_mcp(), |scope| scopes.contains(scope))
 }
 
 /// What a caller with these scopes would need to call a tool as well as what it can call now.
@@ -59,5 +59,6 @@ mod tests {
         assert_eq!(only(Scope::Activate), "activate get_operation tenant_status");
         assert_eq!(only(Scope::Approve), "get_operation tenant_status");
         assert_eq!(only(Scope::AuditRead), "get_operation tenant_status");
+        assert_eq!(only(Scope::MetricsRead), "");
     }
 }

@@ -19,17 +19,20 @@ pub enum Scope {
     Approve,
     /// See every caller's operations and before-images.
     AuditRead,
+    /// Read `/metrics`, and nothing over MCP.
+    MetricsRead,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UsersRead,
         Self::UsersWrite,
         Self::UsersDelete,
         Self::Activate,
         Self::Approve,
         Self::AuditRead,
+        Self::MetricsRead,
     ];
 
     /// Its name.
@@ -41,6 +44,7 @@ impl Scope {
             Self::Activate => "zia.activate",
             Self::Approve => "zia.approve",
             Self::AuditRead => "zia.audit.read",
+            Self::MetricsRead => "zia.metrics.read",
         }
     }
 
@@ -73,6 +77,11 @@ impl Scopes {
     /// Whether nothing is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether it grants anything over MCP, and not figures alone.
+    pub fn open_mcp(self) -> bool {
+        !self.without(Scope::MetricsRead).is_empty()
     }
 
     /// The same with a scope more.

@@ -13,7 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 from support import ROOT, environment
 
-SCOPES = ("zia.users.read", "zia.users.write", "zia.users.delete", "zia.activate", "zia.approve", "zia.audit.read")
+SCOPES = (
+    "zia.users.read", "zia.users.write", "zia.users.delete", "zia.activate", "zia.approve", "zia.audit.read", "zia.metrics.read",
+)  # fmt: skip
 PACKAGES = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "provider"
 CALLBACK = "http://127.0.0.1/callback"
 

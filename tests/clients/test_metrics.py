@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 from support import BINARY, DELETE, HTTP_TOKEN, MODERN, eventually
 from terminal import Approver
+from test_http import modern
 from wiretap import leaks
 
 BEARER = {"Authorization": f"Bearer {HTTP_TOKEN}"}
@@ -86,14 +87,17 @@ def test_both_text_formats_are_told_by_their_type_and_parse(table):
     assert httpx2.post(f"{table.url}/metrics", headers=BEARER).status_code == 405
 
 
-def test_a_named_token_without_scopes_reads_the_figures_and_nothing_else(world):
+def test_a_token_for_figures_reads_them_and_nothing_else(world):
     digest = hashlib.sha256(b"a-token-for-prometheus-alone").hexdigest()
-    world.configure(f'[[http.tokens]]\nname = "prometheus"\nsha256 = "{digest}"\nscopes = []\n')
+    world.configure(f'[[http.tokens]]\nname = "prometheus"\nsha256 = "{digest}"\nscopes = ["zia.metrics.read"]\n')
     bearer = {"Authorization": "Bearer a-token-for-prometheus-alone"}
     with world.http() as server:
         assert get(server.url, bearer).status_code == 200
-        refused = httpx2.post(f"{server.url}/mcp", headers=bearer, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
-        assert refused.status_code == 403 and "insufficient_scope" in refused.headers["www-authenticate"]
+        for tool in ("tenant_status", "find_user"):
+            headers, body = modern("tools/call", {"name": tool, "arguments": {}}, tool)
+            refused = httpx2.post(f"{server.url}/mcp", headers={**headers, **bearer}, json=body)
+            assert refused.status_code == 403 and "insufficient_scope" in refused.headers["www-authenticate"], refused.text
+    assert world.sandbox.journal() == []
 
 
 async def test_figures_are_the_tenants_own_counts_and_go_on_from_call_to_call(world):
