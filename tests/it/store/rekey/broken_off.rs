@@ -74,7 +74,7 @@ async fn broken_off_at_any_call_of_the_store_everything_opens_and_another_run_en
         assert!(!ended, "{how:?} {nth} {seen:?}");
         ends_well(&home, &held).await;
     };
-    futures::stream::iter(cases).for_each_concurrent(if is_on_postgres() { 2 } else { 8 }, broken_off).await;
+    futures::stream::iter(cases).for_each_concurrent(if is_on_postgres() { 1 } else { 8 }, broken_off).await;
 }
 
 #[tokio::test]
