@@ -107,15 +107,15 @@ impl Lifecycle {
     /// which was killed anywhere, even in here, is followed by one that does the same.
     pub(crate) async fn execute(&self, mut operation: Operation) -> Result<(), Failure> {
         if operation.action == Action::Activate {
-            return self.carry_activation(operation).await;
+            return Box::pin(self.carry_activation(operation)).await;
         }
         let several = operation.action == Action::DeprovisionUsers;
         loop {
             let next = match reconcile::next(operation.state) {
-                Next::Send | Next::FindOut if several => self.bulk_step(operation).await?,
-                Next::Send => self.send(operation).await?,
-                Next::FindOut => self.settle(operation).await?,
-                Next::Activate => return self.activate_after(operation).await,
+                Next::Send | Next::FindOut if several => Box::pin(self.bulk_step(operation)).await?,
+                Next::Send => Box::pin(self.send(operation)).await?,
+                Next::FindOut => Box::pin(self.settle(operation)).await?,
+                Next::Activate => return Box::pin(self.activate_after(operation)).await,
                 Next::Rest => return Ok(()),
             };
             let Some(moved) = next else { return Ok(()) };
