@@ -8,6 +8,9 @@ use zia_mcp::cli::Cli;
 /// How long blocking reads, such as of stdin, may hold the process back at its end.
 const LINGER: Duration = Duration::from_millis(50);
 
+/// Stack of a thread, in bytes: the calls of an unoptimised build nest deep. What is not used costs nothing.
+const STACK: usize = 8 * 1024 * 1024;
+
 /// `sysexits`: the command was used wrongly.
 const USAGE: u8 = 64;
 
@@ -21,11 +24,12 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(71, &error.to_string()),
     };
-    let ended = runtime.block_on(cli.run());
+    let ended = runtime.block_on(Box::pin(cli.run()));
     runtime.shutdown_timeout(LINGER);
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -125,7 +125,7 @@ impl Lifecycle {
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
-        tokio::spawn(spans::carried(work)).await.unwrap_or_else(|_| Err(internal()))
+        tokio::spawn(spans::carried(Box::pin(work))).await.unwrap_or_else(|_| Err(internal()))
     }
 
     pub(crate) async fn load(&self, id: &OperationId) -> Result<Operation, Failure> {

@@ -69,7 +69,7 @@ impl Lifecycle {
             return Ok(self.asking(actor, &open));
         }
         self.check_open(actor).await?;
-        let (mut asked, targets, by_list) = self.find_all(&request.users, &refs, until).await?;
+        let (mut asked, targets, by_list) = Box::pin(self.find_all(&request.users, &refs, until)).await?;
         self.check_all(actor, &request.users, &targets).await?;
         if targets.is_empty() {
             return self.nothing_to_delete(actor, arguments, asked).await;

@@ -54,7 +54,7 @@ impl Lifecycle {
         }
         self.check_open(actor).await?;
         self.check_daily_cap(1).await?;
-        let mut seen = match self.look_up_live(&who, until).await? {
+        let mut seen = match Box::pin(self.look_up_live(&who, until)).await? {
             Lookup::Found(seen) => *seen,
             Lookup::Several(users) => return Err(several(&users)),
             Lookup::Absent { proven } => return self.absent(actor, &who, arguments, proven).await,

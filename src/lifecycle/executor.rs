@@ -115,19 +115,19 @@ impl Lifecycle {
     pub(crate) async fn execute(&self, mut operation: Operation) -> Result<(), Failure> {
         if operation.action == Action::Activate {
             let span = span_of("activate", &operation);
-            let ended = span.around(self.carry_activation(operation)).await;
+            let ended = span.around(Box::pin(self.carry_activation(operation))).await;
             return ended.inspect_err(|failure| span.failed(failure.code.as_str()));
         }
         let several = operation.action == Action::DeprovisionUsers;
         loop {
             let span = |name| span_of(name, &operation);
             let next = match reconcile::next(operation.state) {
-                Next::Send | Next::FindOut if several => self.bulk_step(operation).await?,
-                Next::Send => told(span("send"), self.send(operation)).await?,
-                Next::FindOut => told(span("verify"), self.settle(operation)).await?,
+                Next::Send | Next::FindOut if several => Box::pin(self.bulk_step(operation)).await?,
+                Next::Send => told(span("send"), Box::pin(self.send(operation))).await?,
+                Next::FindOut => told(span("verify"), Box::pin(self.settle(operation))).await?,
                 Next::Activate => {
                     let span = span("activate");
-                    let ended = span.around(self.activate_after(operation)).await;
+                    let ended = span.around(Box::pin(self.activate_after(operation))).await;
                     return ended.inspect_err(|failure| span.failed(failure.code.as_str()));
                 }
                 Next::Rest => return Ok(()),

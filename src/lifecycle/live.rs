@@ -16,22 +16,23 @@ impl Lifecycle {
     /// # Errors
     /// What ZIA answered; absence is no error.
     pub(crate) async fn look_up_live(&self, who: &UserRef, until: Deadline) -> Result<Lookup, Error> {
+        // Boxed, as what leads here nests deep: a thread's stack has to hold all of it.
         if let Some(known) = self.directory.known(who).await
-            && let Some(seen) = self.by_id_alone(who, known, until).await?
+            && let Some(seen) = Box::pin(self.by_id_alone(who, known, until)).await?
         {
             return Ok(Lookup::Found(Box::new(seen)));
         }
         // One at a time: who waited may find that another's list has told the index.
         let Ok(_turn) = tokio::time::timeout_at(until.ends(), self.directory.turn()).await else {
-            return self.directory.look_up(who, until).await;
+            return Box::pin(self.directory.look_up(who, until)).await;
         };
         if let UserRef::Email(_) = who
             && let Some(known) = self.directory.known(who).await
-            && let Some(seen) = self.by_id_alone(who, known, until).await?
+            && let Some(seen) = Box::pin(self.by_id_alone(who, known, until)).await?
         {
             return Ok(Lookup::Found(Box::new(seen)));
         }
-        self.directory.look_up(who, until).await
+        Box::pin(self.directory.look_up(who, until)).await
     }
 
     /// Whether somebody has an address: the index alone can prove that nobody had it.
@@ -49,9 +50,9 @@ impl Lifecycle {
             if self.directory.known_absent(email).await.is_some() {
                 return Ok(Lookup::Absent { proven: true });
             }
-            return self.directory.look_up(&who, until).await;
+            return Box::pin(self.directory.look_up(&who, until)).await;
         }
-        self.look_up_live(&who, until).await
+        Box::pin(self.look_up_live(&who, until)).await
     }
 
     /// The user as ZIA answers by id, if name and address come in plain there and are as known.

@@ -78,7 +78,7 @@ impl Lifecycle {
         let draft = self.resolve_draft(request, &checked, until).await?;
         policy.check_place(actor, &Place::of_new(draft.department.as_ref(), &draft.groups))?;
         let mut details = Details { notes: checked.notes, ..Details::default() };
-        let lookup = self.look_for_namesake(&checked.email, until).await?;
+        let lookup = Box::pin(self.look_for_namesake(&checked.email, until)).await?;
         let state = match lookup {
             Lookup::Found(seen) => {
                 same_or_refuse(&draft, &seen.user, "nothing was sent")?;

@@ -71,7 +71,7 @@ impl Lifecycle {
         refs: &[UserRef],
         until: Deadline,
     ) -> Result<(Vec<Asked>, Vec<Target>, bool), Failure> {
-        let (found, whole) = self.look_all_up(refs, until).await?;
+        let (found, whole) = Box::pin(self.look_all_up(refs, until)).await?;
         let here = found.iter().filter(|f| matches!(f, Found::Here(..))).count();
         let (pages, reads) = (u64::from(self.pages().await), here as u64 * ROUNDS);
         let by_list = whole && lists_are_cheaper(pages * (ROUNDS - 1), reads, self.left().await);
@@ -95,14 +95,14 @@ impl Lifecycle {
 
     async fn look_all_up(&self, refs: &[UserRef], until: Deadline) -> Result<(Vec<Found>, bool), Failure> {
         if refs.len() > FEW && !self.is_cheaper_by_id(refs).await {
-            let everyone = self.directory.everyone(until).await?;
+            let everyone = Box::pin(self.directory.everyone(until)).await?;
             if everyone.complete {
                 return Ok((pick_all(refs, everyone.users), true));
             }
         }
         let mut found = Vec::with_capacity(refs.len());
         for one in refs {
-            found.push(match self.look_up_live(one, until).await? {
+            found.push(match Box::pin(self.look_up_live(one, until)).await? {
                 Lookup::Found(seen) => Found::Here(seen, None),
                 Lookup::Several(users) => Found::Ambiguous(several(&users)),
                 Lookup::Absent { proven } => Found::Gone { proven },

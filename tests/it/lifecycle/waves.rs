@@ -26,10 +26,13 @@ async fn joins(bench: &Bench, nth: usize) -> Report {
             Err(failure) => assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}"),
         }
     };
-    let mut report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
-    while matches!(report.outcome, Outcome::AppliedNotActive | Outcome::InProgress) {
-        report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
-    }
+    let report = loop {
+        match bench.lifecycle.wait(&begun.operation, INTERACTIVE).await {
+            Ok(report) if matches!(report.outcome, Outcome::AppliedNotActive | Outcome::InProgress) => {}
+            Ok(report) => break report,
+            Err(failure) => assert_eq!(failure.code, Code::StoreUnavailable, "{failure:?}"),
+        }
+    };
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     is_live(bench, &joiner(nth).email);
     report
