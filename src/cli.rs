@@ -105,20 +105,20 @@ impl Cli {
     /// The message for the person at the terminal, and the exit code.
     pub async fn run(self) -> Result<(), Exit> {
         match self.command {
-            Command::Serve(serve) => serve.run(&self.general).await,
-            Command::Demo(demo) => demo.run(&self.general).await,
-            Command::Sandbox(sandbox) => sandbox.run(&self.general).await,
-            Command::Call(call) => call.run(&self.general).await,
-            Command::Approve(decide) => decide.run(&self.general, true).await,
-            Command::Reject(decide) => decide.run(&self.general, false).await,
-            Command::Password(password) => password.run(&self.general).await,
-            Command::Approver(approver) => approver.run(&self.general).await,
+            Command::Serve(serve) => Box::pin(serve.run(&self.general)).await,
+            Command::Demo(demo) => Box::pin(demo.run(&self.general)).await,
+            Command::Sandbox(sandbox) => Box::pin(sandbox.run(&self.general)).await,
+            Command::Call(call) => Box::pin(call.run(&self.general)).await,
+            Command::Approve(decide) => Box::pin(decide.run(&self.general, true)).await,
+            Command::Reject(decide) => Box::pin(decide.run(&self.general, false)).await,
+            Command::Password(password) => Box::pin(password.run(&self.general)).await,
+            Command::Approver(approver) => Box::pin(approver.run(&self.general)).await,
             Command::Token(token) => token.run(),
-            Command::Operations(operations) => operations.run(&self.general).await,
-            Command::Captures(captures) => captures.run(&self.general).await,
-            Command::Audit(audit) => audit.run(&self.general).await,
-            Command::Store(store) => store.run(&self.general).await,
-            Command::Doctor(doctor) => doctor.run(&self.general).await,
+            Command::Operations(operations) => Box::pin(operations.run(&self.general)).await,
+            Command::Captures(captures) => Box::pin(captures.run(&self.general)).await,
+            Command::Audit(audit) => Box::pin(audit.run(&self.general)).await,
+            Command::Store(store) => Box::pin(store.run(&self.general)).await,
+            Command::Doctor(doctor) => Box::pin(doctor.run(&self.general)).await,
         }
     }
 }

@@ -28,7 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_restored.sql"),
     include_str!("migrations/0010_budget.sql"),
     include_str!("migrations/0011_index.sql"),
-    include_str!("migrations/0013_waves.sql"),
+    include_str!("migrations/0012_waves.sql"),
 ];
 
 /// What the canary says.
