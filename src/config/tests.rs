@@ -1,9 +1,11 @@
+mod limits;
+mod traces;
+
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::model::{Per, Window};
 
 const API_KEY: [(&str, &str); 4] = [
     ("ZIA_USERNAME", "admin@corp.example"),
@@ -140,31 +142,6 @@ fn an_unknown_name_is_told_with_the_nearest_known_one() {
     ] {
         let text = told(load_file(toml));
         assert!(text.contains(setting) && text.contains(nearest) && text.contains("config.toml"), "{text}");
-    }
-}
-
-#[test]
-fn call_limits_are_set_by_endpoint_and_window() {
-    let window = |limit, per| Window { limit, per };
-    let set = |limits: Limits, endpoint, w| limits.with(endpoint, w).expect("known");
-    let mut expected = Limits::documented().with_background(20);
-    expected = set(expected, "GET /users", window(60, Per::Hour));
-    expected = set(expected, "GET /users", window(2, Per::Second));
-    let toml = "[tenant.limits]\n'GET /users' = { hour = 60, second = 2 }\n[index]\nshare = 0.2";
-    assert_eq!(load_file(toml).expect("accepted").limits, expected);
-    assert_eq!(load_file("").expect("accepted").limits, Limits::documented());
-    for (toml, told_of) in [
-        ("[tenant.limits]\n'GET /user' = { hour = 7 }", "GET /user; the nearest known one is GET /users"),
-        (
-            "[tenant.limits]\n'GET /users' = { hours = 7 }",
-            "unknown window hours; the nearest known one is hour",
-        ),
-        ("[tenant.limits]\n'GET /users' = { hour = 0 }", "expected a whole number from 1 to 100000"),
-        ("[tenant.limits]\n'GET /users' = 7", "expected windows"),
-        ("[tenant]\nlimits = 'canary'", "expected a section"),
-        ("[index]\nshare = 0.91", "from 0.01 to 0.9"),
-    ] {
-        assert!(told(load_file(toml)).contains(told_of), "{toml}: {}", told(load_file(toml)));
     }
 }
 
@@ -384,41 +361,4 @@ fn no_secret_is_in_a_debug_form() {
     pairs.push(("ZIA_MCP_HTTP_TOKEN", "canary-token"));
     let shown = format!("{:?} {:?} {:?}", load(&pairs).unwrap(), load(&ONE_API).unwrap(), env(&pairs));
     assert!(shown.contains("ZIA_PASSWORD") && !shown.contains("canary"), "{shown}");
-}
-
-#[test]
-fn spans_go_where_the_standard_variables_say_and_nowhere_without_them() {
-    let traces = |more: &[(&str, &str)]| load(&[&API_KEY, more].concat()).unwrap().traces;
-    assert!(traces(&[]).is_none());
-    assert!(traces(&[("OTEL_SERVICE_NAME", "x"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]).is_none());
-    let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
-    let to = |more: &[(&str, &str)]| traces(&[&[general], more].concat()).map(|traces| traces.endpoint);
-    assert_eq!(to(&[]).as_deref(), Some("http://collector:4318/v1/traces"));
-    let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector/x");
-    assert_eq!(to(&[own]).as_deref(), Some("https://collector/x"));
-    assert_eq!(to(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", " ")]), to(&[]), "an empty one is not set");
-    assert_eq!((to(&[("OTEL_SDK_DISABLED", "TRUE")]), to(&[("OTEL_TRACES_EXPORTER", "none")])), (None, None));
-    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary-1, x-team = a%2Cb,");
-    let settings = traces(&[general, headers, ("OTEL_EXPORTER_OTLP_TIMEOUT", "250")]).unwrap();
-    let shown: Vec<_> = settings.headers.iter().map(|(n, v)| (n.as_str(), v.expose_secret())).collect();
-    assert_eq!(shown, [("authorization", "Bearer canary-1"), ("x-team", "a,b")]);
-    assert_eq!(settings.timeout, Duration::from_millis(250));
-    assert!(!format!("{settings:?}").contains("canary"));
-}
-
-#[test]
-fn settings_by_which_no_span_could_leave_are_refused() {
-    for (name, value) in [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://canary@collector"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "canary"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "a b=canary"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "a=canary%0Ax"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
-    ] {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-        let told = told(load(&[&API_KEY[..], &[endpoint, (name, value)]].concat()));
-        assert!(told.contains(name), "{name}: {told}");
-    }
 }

@@ -128,7 +128,7 @@ impl Store {
     ///
     /// Takes the subject from `op` where the record has none yet. `Approved` is reached through
     /// [`Store::approve`] and `Sending` through [`Store::begin_send`] only; an operation that is
-    /// `Approved` may stay so, with more in its details.
+    /// one of these may stay so, with more in its details.
     ///
     /// # Errors
     /// `Conflict` if it changed or has ended; `NotApproved` for those two states; `NotFound`;
@@ -144,7 +144,7 @@ impl Store {
             let mut tx = self.begin().await?;
             let mut current = self.current(&mut tx, op).await?;
             let stays = current.state == to;
-            if to == State::Sending || (to == State::Approved && !stays) {
+            if matches!(to, State::Approved | State::Sending) && !stays {
                 return Err(StoreError::NotApproved);
             }
             current.subject = current.subject.or(op.subject);

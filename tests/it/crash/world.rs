@@ -57,6 +57,10 @@ enabled = false
 "GET /status" = { second = 100, hour = 10000 }
 "POST /authenticatedSession" = { second = 100, hour = 10000 }
 "POST /status/activate" = { minute = 1000, hour = 10000 }
+"POST /users" = { second = 100, hour = 10000 }
+"PUT /users/{id}" = { second = 100, hour = 10000 }
+"DELETE /users/{id}" = { second = 100, hour = 10000 }
+"POST /users/bulkDelete" = { minute = 1000, hour = 10000 }
 "#;
 
 /// What the lives of the server share.
