@@ -189,7 +189,7 @@ impl Lifecycle {
     }
 
     /// Counts an operation that has just ended.
-    fn count_end(&self, moved: &Operation, details: &Details) {
+    pub(crate) fn count_end(&self, moved: &Operation, details: &Details) {
         if !moved.state.is_ended() {
             return;
         }

@@ -213,6 +213,7 @@ async def test_t4_an_agent_with_a_shell_decides_nothing(world):
 
 def test_t16_neither_a_web_page_nor_another_name_reaches_the_server(world):
     """A page in a victim's browser: any origin, `null` too, with no token and with a stolen one."""
+    world.configure("[index]\nenabled = false\n")  # nothing but these requests could call the tenant
     with world.http() as server:
         port = server.url.rsplit(":", 1)[1]
         initialize = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": INFO}}

@@ -16,7 +16,7 @@ const { resolve: find } = createRequire(pathToFileURL(`${resolve(folder)}/`));
 const load = (name) => import(pathToFileURL(find(name)).href);
 const [{ default: Provider }, { SignJWT, importJWK }] = [await load('oidc-provider'), await load('jose')];
 
-const SCOPES = 'zia.users.read zia.users.write zia.users.delete zia.activate zia.approve zia.audit.read';
+const SCOPES = 'zia.users.read zia.users.write zia.users.delete zia.activate zia.approve zia.audit.read zia.metrics.read';
 const CLIENTS = [
   // A bot: it signs in as itself.
   { client_id: 'chatops', client_secret: 'chatops-secret-that-only-the-tests-know', grant_types: ['client_credentials'],

@@ -169,6 +169,7 @@ impl Lifecycle {
             let rest = steps.split_off(steps.len().min(BATCH));
             for moved in self.store.advance_all(steps).await? {
                 self.changed(&moved.id);
+                self.count_end(&moved, &Details::of(&moved));
             }
             steps = rest;
         }

@@ -54,8 +54,9 @@ pub(super) async fn passwords<'a>(
     let store = in_the_end(async || Store::open(&place.settings(), Clock::system()).await).await;
     let mut all = BTreeMap::new();
     for op in of {
-        let audit = AuditEntry::new("password.shown").with("channel", "crash");
-        let shown = match store.take_password(&op.id.parse().unwrap(), audit).await.unwrap() {
+        let audit = || AuditEntry::new("password.shown").with("channel", "crash");
+        let id = op.id.parse().unwrap();
+        let shown = match in_the_end(async || store.take_password(&id, audit()).await).await {
             Handed::Password(password) => Some(password.expose_secret().to_owned()),
             _ => None,
         };

@@ -5,6 +5,8 @@ use std::time::Instant;
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::task::JoinSet;
 
+use crate::place::is_on_postgres;
+
 use super::{
     control::{ANSWER, Mode, PAGE, SEND, SYNC, Strike},
     life::Life,
@@ -14,17 +16,22 @@ use super::{
 /// Worlds side by side: most of the time goes by in waiting for ZIA to show what it did.
 const WORLDS: u32 = 8;
 
+/// So many, or fewer where they keep one database server busy.
+fn worlds() -> u32 {
+    if is_on_postgres() { WORLDS / 2 } else { WORLDS }
+}
+
 /// Kills at every point of a flow in one way; how many there were.
 async fn killed_everywhere(flow: Flow, kinds: u32, mode: Mode) -> u32 {
     let began = Instant::now();
     let mut workers = JoinSet::new();
-    for first in 1..=WORLDS {
+    for first in 1..=worlds() {
         workers.spawn(async move {
             let mut world = World::new().await;
             let mut rng = StdRng::seed_from_u64(first.into());
             let mut life = world.start().await.unwrap();
             let mut kills = 0;
-            for n in (first..).step_by(WORLDS as usize) {
+            for n in (first..).step_by(worlds() as usize) {
                 let strike = Strike::at(n, kinds, mode);
                 let (next, killed) = killed_at(&mut world, life, flow, strike, &mut rng).await;
                 life = next;

@@ -6,6 +6,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{task::JoinSet, time::timeout};
 use zia_mcp::sandbox::{Endpoint, Fault};
 
+use crate::place::is_on_postgres;
+
 use super::{
     control::{ANSWER, Mode, PAGE, SEND, SYNC, Strike},
     life::{Asked, Life},
@@ -41,10 +43,11 @@ async fn kill_a_share() {
     }
     let wanted = asked_for("TEST_KILLS").unwrap_or(KILLS).div_ceil(SHARES);
     let first: u64 = rand::random_range(0..u64::MAX / 2);
+    let most = if is_on_postgres() { WORLDS / 2 } else { WORLDS };
     let (mut seeds, mut worlds, mut tally) = (first.., JoinSet::new(), Tally::default());
     loop {
         let expected = |under_way: usize| ROUNDS * u64::try_from(under_way).unwrap();
-        while worlds.len() < WORLDS && tally.kills + expected(worlds.len()) < wanted {
+        while worlds.len() < most && tally.kills + expected(worlds.len()) < wanted {
             worlds.spawn(world(seeds.next().unwrap()));
         }
         let Some(one) = worlds.join_next().await else { break };

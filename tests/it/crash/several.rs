@@ -10,6 +10,8 @@ use zia_mcp::{
     store::{MAX_SENDS, Store},
 };
 
+use crate::place::is_on_postgres;
+
 use super::{
     control::{Mode, SEND, SYNC, Strike},
     world::World,
@@ -20,6 +22,11 @@ const USERS: usize = 3;
 
 /// Worlds side by side.
 const WORLDS: u32 = 8;
+
+/// So many, or fewer where they keep one database server busy.
+fn worlds() -> u32 {
+    if is_on_postgres() { WORLDS / 2 } else { WORLDS }
+}
 
 async fn open(world: &World) -> Store {
     Store::open(&world.dir.settings(), Clock::system()).await.unwrap()
@@ -97,12 +104,12 @@ fn names(entry: &JournalEntry, user: u64) -> bool {
 /// Kills at every point in one way; how many there were.
 async fn killed_everywhere(mode: Mode) -> u32 {
     let mut workers = JoinSet::new();
-    for first in 1..=WORLDS {
+    for first in 1..=worlds() {
         workers.spawn(async move {
             let world = World::new().await;
             let mut rng = StdRng::seed_from_u64(first.into());
             let mut kills = 0;
-            for n in (first..).step_by(WORLDS as usize) {
+            for n in (first..).step_by(worlds() as usize) {
                 let strike = Strike::at(n, SYNC | SEND, mode);
                 if !killed_at(&world, strike, &mut rng).await {
                     break;
