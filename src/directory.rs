@@ -20,7 +20,7 @@ pub(crate) use names::choose;
 pub use names::{Listing, NameError};
 pub use search::{Search, Searched};
 pub use users::{ById, Everyone, Lookup, Seen};
-pub(crate) use users::{is_encoded, to_user};
+pub(crate) use users::{MAX_PAGES, is_encoded, to_user};
 
 use crate::{model::Clock, store::Store, zia::Zia};
 

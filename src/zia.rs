@@ -130,7 +130,12 @@ impl Zia {
 
     /// What is left of every limit, in sum over all who share the account; empty without pacing.
     pub async fn budget(&self) -> Vec<BudgetLine> {
-        self.0.caller.line.turnstile.budget().await
+        self.0.caller.line.turnstile.budget(None).await
+    }
+
+    /// The same of the calls of one kind alone.
+    pub async fn budget_of(&self, call: Planned) -> Vec<BudgetLine> {
+        self.0.caller.line.turnstile.budget(Some(call.endpoint())).await
     }
 
     /// When all calls that finish a write could leave, as things are; ZIA is not asked.

@@ -31,8 +31,8 @@ const LOOKED_UP: u32 = 100;
 /// still missing are looked up.
 const LATER: Duration = Duration::from_secs(3600);
 
-/// How long until a page that failed is asked for again, at first and at most, in ticks.
-const RETRY: (u32, u32) = (1, 16);
+/// The longest until a page that failed is asked for again, in ticks.
+const RETRY: u32 = 16;
 
 /// How one look at what is due ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Directory {
                 Done::Wait(wait) => wait.min(tick),
                 Done::Failed => {
                     memory.failures = memory.failures.saturating_add(1);
-                    tick * RETRY.0.saturating_mul(1 << memory.failures.min(5)).min(RETRY.1)
+                    tick * 2_u32.saturating_pow(memory.failures).min(RETRY)
                 }
             };
             tokio::time::sleep(pause).await;
@@ -191,7 +191,9 @@ impl Directory {
                 }
             }
             before = ids;
-            self.store.take_filling(tenant).await?;
+            if self.store.take_filling(tenant).await? == Turn::Elsewhere {
+                return Err(StoreError::Conflict.into());
+            }
             tokio::time::sleep(self.settings.pause).await;
         }
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Directory, fields,
-    users::{ById, Seen, is_encoded, to_user},
+    users::{ById, PAGE, Seen, is_encoded, to_user},
 };
 use crate::{
     model::{Email, User, UserId, UserRef},
@@ -102,6 +102,12 @@ impl Directory {
     pub async fn index_state(&self) -> IndexState {
         let state = self.store.index_state(self.zia.tenant()).await;
         state.inspect_err(unread).unwrap_or_default()
+    }
+
+    /// Pages of ZIA's whole list, as far as the index knows; at least one.
+    pub async fn pages(&self) -> u32 {
+        let users = self.index_state().await.users;
+        u32::try_from(users.div_ceil(PAGE.into())).unwrap_or(u32::MAX).max(1)
     }
 
     /// When the last list that was read to its end was begun, unless that is too long ago.

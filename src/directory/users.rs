@@ -28,7 +28,7 @@ pub(super) const PAGE: u32 = 10_000;
 const FEW: usize = 1_000;
 
 /// The most pages of one scan: an eighth of the hour's 40 lists.
-pub(super) const MAX_PAGES: u32 = 5;
+pub(crate) const MAX_PAGES: u32 = 5;
 
 /// A whole list that was noted so lately is not noted row by row again.
 const MOMENT: SignedDuration = SignedDuration::from_secs(90);

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a running activation of somebody else is waited for before our first write.
 const OTHERS: Duration = Duration::from_secs(10);
 
+/// How often a process says that it is still at its wave.
+const HOLD_AGAIN: Duration = Duration::from_secs(30);
+
 /// Lets one activation go at a time, and no write while it is on its way.
 #[derive(Debug, Default)]
 pub(crate) struct Activator {

@@ -217,7 +217,6 @@ impl Lifecycle {
         if open.state != State::Awaiting || is_ready(open, &details) {
             return Ok(false);
         }
-        self.store.look_around().await?;
         if self.is_being_drafted(open) {
             return Ok(false);
         }

@@ -230,8 +230,24 @@ mod tests {
 
     #[test]
     fn a_code_is_counted_by_the_name_that_callers_see() {
-        for code in [Code::NotFound, Code::RateLimited, Code::TenantReadOnly, Code::Upstream, Code::Forbidden]
-        {
+        use Code::*;
+        for code in [
+            InvalidArgument,
+            NotFound,
+            Ambiguous,
+            AlreadyExists,
+            Protected,
+            LimitExceeded,
+            Conflict,
+            RateLimited,
+            SignInFailed,
+            TenantReadOnly,
+            EditLocked,
+            Upstream,
+            StoreUnavailable,
+            AuditUnavailable,
+            Forbidden,
+        ] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }

@@ -144,7 +144,7 @@ impl Store {
 
     /// Whether the process of that name still runs.
     ///
-    /// Of one on another host, as it was at the last [`look_around`](Self::look_around).
+    /// Of one on another host, as it was when an operation was last read or claimed.
     pub fn is_present(&self, name: &str) -> bool {
         self.standing(name) == Standing::Present
     }
@@ -165,10 +165,7 @@ impl Store {
     }
 
     /// Looks which processes of other hosts run.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn look_around(&self) -> Result<(), StoreError> {
+    pub(super) async fn look_around(&self) -> Result<(), StoreError> {
         if self.0.engine.server().is_none() {
             return Ok(());
         }

@@ -116,8 +116,7 @@ impl Store {
                 .bind(since.as_microsecond())
                 .bind(subject.map(UserId::get))
                 .bind(self.email_digest(email).as_bytes().to_vec());
-            let rows: Vec<Row> = query.fetch_all(self.0.engine.reader()).await?;
-            rows.into_iter().map(|row| self.read(row)).collect()
+            self.with_owners(query.fetch_all(self.0.engine.reader()).await?).await
         })
         .await
     }
@@ -169,8 +168,7 @@ impl Store {
         };
         bounded(async {
             let query = sqlx::query_as(sql).bind(tenant).bind(i64::from(limit));
-            let rows: Vec<Row> = query.fetch_all(self.0.engine.reader()).await?;
-            rows.into_iter().map(|row| self.read(row)).collect()
+            self.with_owners(query.fetch_all(self.0.engine.reader()).await?).await
         })
         .await
     }
@@ -195,8 +193,7 @@ impl Store {
                 .bind(before.map(OperationId::as_str))
                 .bind(i64::MAX)
                 .bind(i64::from(limit));
-            let rows: Vec<Row> = query.fetch_all(self.0.engine.reader()).await?;
-            rows.into_iter().map(|row| self.read(row)).collect()
+            self.with_owners(query.fetch_all(self.0.engine.reader()).await?).await
         })
         .await
     }
@@ -267,9 +264,18 @@ impl Store {
     async fn one(&self, query: RowQuery<'_>) -> Result<Option<Operation>, StoreError> {
         bounded(async {
             let row = query.fetch_optional(self.0.engine.reader()).await?;
-            row.map(|row| self.read(row)).transpose()
+            Ok(self.with_owners(row.into_iter().collect()).await?.pop())
         })
         .await
+    }
+
+    /// Unseals rows, and looks whether those who carry them out still run, on other hosts too.
+    async fn with_owners(&self, rows: Vec<Row>) -> Result<Vec<Operation>, StoreError> {
+        let found = rows.into_iter().map(|row| self.read(row)).collect::<Result<Vec<_>, _>>()?;
+        if found.iter().any(|o| o.owner.is_some() && !o.state.is_ended()) {
+            self.look_around().await?;
+        }
+        Ok(found)
     }
 }
 

@@ -89,6 +89,7 @@ impl Store {
             .await?;
             let mut left = None;
             if let Some((number, owner, until, operation, attempt)) = open {
+                self.look_around_in(&mut tx).await?;
                 if self.is_anothers(owner.as_deref(), until) {
                     return Ok(None);
                 }
@@ -318,8 +319,11 @@ impl Store {
         .bind(tenant)
         .bind(i64::from(closing));
         bounded(async {
-            let open = query.fetch_optional(self.0.engine.reader()).await?;
-            Ok(open.is_some_and(|(owner, until)| self.is_anothers(owner.as_deref(), until)))
+            let Some((owner, until)) = query.fetch_optional(self.0.engine.reader()).await? else {
+                return Ok(false);
+            };
+            self.look_around().await?;
+            Ok(self.is_anothers(owner.as_deref(), until))
         })
         .await
     }

@@ -192,16 +192,20 @@ impl Turnstile {
         Ok(here.max(there))
     }
 
-    /// What is left of every limit.
-    pub(super) async fn budget(&self) -> Vec<BudgetLine> {
+    /// What is left of every limit, or of those of one endpoint.
+    pub(super) async fn budget(&self, only: Option<Endpoint>) -> Vec<BudgetLine> {
+        let is_asked = |name: &str| only.is_none_or(|only| only.name() == name);
         if let Some(account) = &self.account {
-            let terms = self.pacer.terms();
+            let mut terms = self.pacer.terms();
+            terms.retain(|terms| is_asked(terms.endpoint));
             match account.left(&self.tenant, &terms).await {
                 Ok(left) => return left.into_iter().map(BudgetLine::from).collect(),
                 Err(error) => tracing::debug!(reason = error.reason, "only this process's calls are told"),
             }
         }
-        self.pacer.budget(|at| self.time(at))
+        let mut lines = self.pacer.budget(|at| self.time(at));
+        lines.retain(|line| is_asked(line.endpoint));
+        lines
     }
 
     /// The time of day of an instant.

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    Ended, OTHERS,
+    Ended, HOLD_AGAIN, OTHERS,
     window::{Allowance, window},
 };
 use crate::{
@@ -17,22 +17,16 @@ use crate::{
         failure::Failure,
         report::{Activation, ActivationState},
     },
-    model::{Operation, State},
+    model::{Operation, State, Write},
     store::{LeftWave, UnderWay, Wave},
-    zia::ActivationStatus,
+    zia::{ActivationStatus, Planned},
 };
-
-/// The endpoint whose limit widens the window.
-const ACTIVATE: &str = "POST /status/activate";
 
 /// How long writes that have left already are waited for, so that the activation covers them too.
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// How often another process's wave is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// How often this process says that it is still at its wave.
-const HOLD_AGAIN: Duration = Duration::from_secs(30);
 
 impl Lifecycle {
     /// Makes this process the tenant's activator, with an operation that still waits.
@@ -158,8 +152,7 @@ impl Lifecycle {
 
     /// The activations that are left to all processes on the store together.
     pub(super) async fn allowance(&self) -> Allowance {
-        let lines = self.zia.budget().await.into_iter().filter(|l| l.endpoint == ACTIVATE);
-        let lines: Vec<_> = lines.collect();
+        let lines = self.zia.budget_of(Planned::Write(Write::Activate)).await;
         let now = self.clock.now();
         let more_in = |at: jiff::Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
         let Some(hour) = lines.iter().find(|l| l.per == "hour") else { return Allowance::FULL };

@@ -1,10 +1,10 @@
 //! One activation: recorded with what it covers, sent, watched, and told to all that it covers.
 
-use std::{future::pending, time::Duration};
+use std::future::pending;
 
 use tokio::{sync::RwLockWriteGuard, time::sleep};
 
-use super::{Ended, OTHERS, PATIENCE, PROMPT};
+use super::{Ended, HOLD_AGAIN, OTHERS, PATIENCE, PROMPT};
 use crate::{
     lifecycle::{
         Lifecycle,
@@ -22,9 +22,6 @@ use crate::{
 
 /// Operations that are closed in one transaction.
 const BATCH: usize = 50;
-
-/// How often this process says that it is still at its wave.
-const HOLD_AGAIN: Duration = Duration::from_secs(30);
 
 /// What became of an activation.
 enum Answer {

@@ -8,7 +8,7 @@ use super::{
     twice,
 };
 use crate::{
-    directory::{Lookup, Seen},
+    directory::{Lookup, MAX_PAGES, Seen},
     lifecycle::{
         Lifecycle,
         subject::{disagree, not_found, several},
@@ -26,12 +26,6 @@ const READ_AT_ONCE: usize = 60;
 
 /// How often each is read, the look-up included: to capture, before the send, and after.
 const ROUNDS: u64 = 3;
-
-/// Rows of a page of ZIA's list (zia-facts §3.2).
-const PAGE: u64 = 10_000;
-
-/// Pages above which a list is not read to its end.
-const MAX_PAGES: u32 = 5;
 
 /// A user to be deleted.
 pub(crate) struct Target {
@@ -73,7 +67,7 @@ impl Lifecycle {
     ) -> Result<(Vec<Asked>, Vec<Target>, bool), Failure> {
         let (found, whole) = Box::pin(self.look_all_up(refs, until)).await?;
         let here = found.iter().filter(|f| matches!(f, Found::Here(..))).count();
-        let (pages, reads) = (u64::from(self.pages().await), here as u64 * ROUNDS);
+        let (pages, reads) = (u64::from(self.directory.pages().await), here as u64 * ROUNDS);
         let by_list = whole && lists_are_cheaper(pages * (ROUNDS - 1), reads, self.left().await);
         let (mut told, mut targets) = (Vec::new(), Vec::<Target>::new());
         for (position, (text, (one, found))) in asked.iter().zip(refs.iter().zip(found)).enumerate() {
@@ -113,7 +107,7 @@ impl Lifecycle {
 
     /// Whether users are better read by id: all are in the index, which says where to look.
     async fn is_cheaper_by_id(&self, refs: &[UserRef]) -> bool {
-        let pages = self.pages().await;
+        let pages = self.directory.pages().await;
         let (lists, reads) = (u64::from(pages) * ROUNDS, refs.len() as u64 * ROUNDS);
         let long = pages > MAX_PAGES;
         if !long && (refs.len() > READ_AT_ONCE || lists_are_cheaper(lists, reads, self.left().await)) {
@@ -127,12 +121,6 @@ impl Lifecycle {
         true
     }
 
-    /// Pages of ZIA's whole list, as far as the index knows.
-    async fn pages(&self) -> u32 {
-        let users = self.directory.index_state().await.users;
-        u32::try_from(users.div_ceil(PAGE)).unwrap_or(u32::MAX).max(1)
-    }
-
     async fn left(&self) -> Left {
         Left::of(&self.lines().await)
     }
@@ -144,7 +132,7 @@ impl Lifecycle {
 
     /// What a delete of so many users will cost, and until when, in words.
     pub(super) async fn plan_of(&self, users: usize, by_list: bool) -> String {
-        let pages = if by_list { Some(self.pages().await) } else { None };
+        let pages = if by_list { Some(self.directory.pages().await) } else { None };
         Plan::new(users, pages).in_words(&self.lines().await, self.clock.now())
     }
 

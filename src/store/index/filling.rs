@@ -54,6 +54,7 @@ impl Store {
         bounded(async {
             let mut tx = self.begin().await?;
             let about = self.touched(&mut tx, tenant).await?;
+            self.look_around_in(&mut tx).await?;
             let now = self.now();
             let alive = |name: &String| about.filler_until > now.as_microsecond() && self.is_present(name);
             if about.filler.as_ref().is_some_and(|name| *name != me && alive(name)) {

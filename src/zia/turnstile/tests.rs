@@ -172,7 +172,7 @@ async fn the_budget_tells_what_is_left_and_when_more_comes() {
     let (pacer, start) = (paced(), Instant::now());
     let noon: Timestamp = "2026-03-13T12:00:00Z".parse().unwrap();
     let lines = async |name: &'static str| {
-        let lines = pacer.budget().await.into_iter().filter(|line| line.endpoint == name);
+        let lines = pacer.budget(None).await.into_iter().filter(|line| line.endpoint == name);
         lines.map(|l| (l.per, l.limit, l.remaining, l.resets_at.to_string())).collect::<Vec<_>>()
     };
     let noon = noon.to_string();
@@ -239,7 +239,7 @@ async fn f15_a_lower_limit_that_a_429_names_is_kept_from_then_on() {
         pacer.admit(Endpoint::ListGroups, by(until)).await.unwrap();
     }
     assert!(start.elapsed() > SECOND + MINUTE, "{:?}", start.elapsed());
-    let budget = pacer.budget().await;
+    let budget = pacer.budget(None).await;
     let minute = budget.iter().find(|line| line.endpoint == "GET /groups" && line.per == "minute");
     assert_eq!(minute.map(|line| line.limit), Some(2));
 }

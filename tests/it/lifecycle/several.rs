@@ -1,5 +1,7 @@
 //! Several users deleted as one operation (contract §3, guardrails B1–B10, T24, F27, F31).
 
+mod costs;
+
 use std::time::Duration;
 
 use serde_json::json;
@@ -342,51 +344,6 @@ async fn k4_an_approved_one_whose_time_is_over_sends_nothing() {
     until("ended", async || next.lifecycle.report(&id).await.unwrap().outcome == Outcome::Failed).await;
     assert!(users.iter().all(|u| there(&bench, u)));
     assert_eq!(bench.writes(), 0);
-}
-
-#[tokio::test]
-async fn five_hundred_users_cost_a_few_calls() {
-    let bench = Bench::with(Plan::of_users(640)).await;
-    let users = plain(&bench, 500);
-    let before: u64 = bench.tenant.counters().values().sum();
-    let report = all_deleted(&bench, &users).await;
-    assert_eq!(report.outcome, Outcome::Done, "{:?} {:?}", report.counts, report.notes);
-    let calls = bench.tenant.counters().values().sum::<u64>() - before;
-    assert!(calls <= 12, "{calls} calls: {:?}", bench.tenant.counters());
-    assert_eq!(bench.calls("POST /users/bulkDelete"), 1);
-    assert!(users.iter().all(|u| !there(&bench, u)));
-}
-
-#[tokio::test]
-async fn five_hundred_of_five_thousand_cost_at_most_twelve_calls_and_the_plan_says_so() {
-    let bench = Bench::with(Plan::of_users(5_000)).await;
-    let users = plain(&bench, 500);
-    let id = begin(&bench, &users).await.unwrap();
-    let plan = bench.lifecycle.report(&id).await.unwrap().notes.into_iter().find(|n| n.starts_with("plan"));
-    let plan = plan.unwrap();
-    assert!(plan.contains("2 user lists, 1 bulk delete") && plan.contains("done by about"), "{plan}");
-    let records = bench.lifecycle.records();
-    let shown = records.waiting(id.as_str()).await.unwrap().lines;
-    assert!(shown.iter().any(|line| line.contains("1 bulk delete")), "{shown:?}");
-    let report = approve(&bench, &id).await;
-    assert_eq!(report.outcome, Outcome::Done, "{:?} {:?}", report.counts, report.notes);
-    let calls = bench.tenant.counters();
-    println!("{calls:?}");
-    assert!(calls.values().sum::<u64>() <= 12, "{calls:?}");
-    assert_eq!(bench.calls("POST /users/bulkDelete"), 1);
-    assert!(users.iter().all(|u| !there(&bench, u)));
-}
-
-#[tokio::test]
-async fn a_few_whom_the_index_knows_are_read_by_id_and_cost_no_list() {
-    let bench = Bench::with(Plan::of_users(300)).await;
-    super::found(&bench, "alex").await;
-    bench.tenant.clear_journal();
-    let users = plain(&bench, 8);
-    assert_eq!(all_deleted(&bench, &users).await.outcome, Outcome::Done);
-    let journal = bench.tenant.journal();
-    let of = |endpoint: Endpoint| journal.iter().filter(|e| e.endpoint == endpoint).count();
-    assert_eq!((of(Endpoint::ListUsers), of(Endpoint::GetUser), of(Endpoint::BulkDelete)), (0, 24, 1));
 }
 
 #[tokio::test]

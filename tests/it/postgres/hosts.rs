@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use zia_mcp::{
     model::{Clock, SendPermit as _, State},
-    store::{Store, StoreError},
+    store::{Store, StoreError, Turn},
 };
 
 use super::{
@@ -185,4 +185,39 @@ async fn f32_after_a_restart_of_all_sessions_one_host_alone_goes_on_with_an_oper
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(sent, 1);
+}
+
+#[tokio::test]
+async fn f32_the_wave_and_the_filling_of_a_living_host_are_left_to_it_by_one_that_has_just_begun() {
+    let place = Place::on_postgres();
+    let (ours, theirs) = (Host::of(&place), Host::of(&place));
+    let (ours, theirs) = (ours.open().await, theirs.open().await);
+    let wave = theirs.open_wave(TENANT).await.unwrap().unwrap().wave;
+    theirs.hold_wave(&wave, true).await.unwrap();
+    assert_eq!(theirs.take_filling(TENANT).await.unwrap(), Turn::Ours);
+    // The first things that this one ever asks.
+    assert!(ours.is_wave_closing(TENANT).await.unwrap());
+    assert!(ours.open_wave(TENANT).await.unwrap().is_none());
+    let just_begun = Host::of(&place);
+    assert_eq!(just_begun.open().await.take_filling(TENANT).await.unwrap(), Turn::Elsewhere);
+    theirs.close().await;
+    until("its wave is free", async || ours.open_wave(TENANT).await.unwrap().is_some()).await;
+    until("its filling is free", async || ours.take_filling(TENANT).await.unwrap() == Turn::Ours).await;
+}
+
+#[tokio::test]
+async fn what_another_host_carries_out_is_known_to_go_on_by_whoever_reads_it() {
+    let place = Place::on_postgres();
+    let (ours, theirs) = (Host::of(&place), Host::of(&place));
+    let (ours, theirs) = (ours.open().await, theirs.open().await);
+    let op = approved(&theirs, 42, true).await;
+    let seen = ours.operation(&op.id).await.unwrap().unwrap();
+    let owner = seen.owner.unwrap();
+    assert!(ours.is_present(&owner));
+    theirs.close().await;
+    until("its end is noticed", async || {
+        ours.operation(&op.id).await.unwrap();
+        !ours.is_present(&owner)
+    })
+    .await;
 }
