@@ -85,10 +85,32 @@ impl Place {
         connection.close().await.unwrap();
     }
 
+    /// Every row of the database on PostgreSQL, as text; what is binary follows as it is.
+    pub(crate) async fn dump(&self) -> Vec<u8> {
+        let mut connection = self.insider().await;
+        let tables = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+        let mut all = String::new();
+        for table in tables {
+            let rows = AssertSqlSafe(format!("SELECT CAST(t AS TEXT) FROM {table} t"));
+            let rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut connection).await.unwrap();
+            all.extend(rows);
+        }
+        connection.close().await.unwrap();
+        let binary: Vec<u8> = all.split(r"\x").skip(1).flat_map(leading_bytes).collect();
+        [all.into_bytes(), binary].concat()
+    }
+
     /// A statement for SQLite as this place's engine has it.
     pub(crate) fn in_its_words(&self, sql: &str) -> String {
         if self.url().is_some() { for_postgres(sql) } else { sql.to_owned() }
     }
+}
+
+/// The bytes that a text begins with in hexadecimal.
+fn leading_bytes(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().map_while(|c| c.to_digit(16)).collect();
+    digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()
 }
 
 /// Literals of bytes and triggers that refuse, as PostgreSQL has them.

@@ -6,10 +6,11 @@ use zia_mcp::{
     lifecycle::{
         Begun, Decision, DeprovisionUsers, Failure, INTERACTIVE, Lifecycle, Outcome, Report, RestoreUser,
     },
+    model::OperationId,
     sandbox::{Endpoint, SandboxUser},
 };
 
-use super::Answer;
+use super::{Answer, plot::Planned};
 use crate::{
     lifecycle::{
         deleted, leaver, newcomer, plain_at,
@@ -58,15 +59,24 @@ impl Work {
 
     /// Asks as a client does, answers what is asked back, and waits for the end.
     pub(super) async fn ask(&self, lifecycle: &Lifecycle) -> Answer {
-        self.ask_for(lifecycle, INTERACTIVE).await
+        let id = self.asked(lifecycle).await?;
+        lifecycle.wait(&id, INTERACTIVE).await
     }
 
-    /// The same, of a server that is about to end.
-    pub(super) async fn ask_briefly(&self, lifecycle: &Lifecycle) -> Answer {
-        self.ask_for(lifecycle, Duration::from_millis(500)).await
+    /// The same, of a server that ends half a second after its trouble came about.
+    pub(super) async fn ask_until_struck(&self, lifecycle: &Lifecycle, planned: &Planned) -> Answer {
+        let id = self.asked(lifecycle).await?;
+        loop {
+            let struck = planned.struck();
+            let report = lifecycle.wait(&id, Duration::from_millis(500)).await?;
+            if struck || report.outcome != Outcome::InProgress {
+                return Ok(report);
+            }
+        }
     }
 
-    async fn ask_for(&self, lifecycle: &Lifecycle, most: Duration) -> Answer {
+    /// The operation, asked for and approved.
+    async fn asked(&self, lifecycle: &Lifecycle) -> Result<OperationId, Failure> {
         let begun = self.begin(lifecycle).await?;
         let id = begun.operation;
         if begun.question.is_some() {
@@ -78,7 +88,7 @@ impl Work {
             let (by, channel) = ("Olga".into(), "code".into());
             lifecycle.decide(&id, Decision { approve: true, by, subject: None, channel }).await?;
         }
-        lifecycle.wait(&id, most).await
+        Ok(id)
     }
 
     async fn begin(&self, lifecycle: &Lifecycle) -> Result<Begun, Failure> {
