@@ -41,12 +41,12 @@ pub use error::{Error, Kind, Landed, Phase, SignInProblem};
 pub use limits::{BudgetLine, Limits, UnknownEndpoint};
 pub use settings::{ClientCredential, Settings, SettingsError, Timeouts};
 pub use turnstile::{Departure, Turnstile};
-pub use types::{Raw, ZiaNamed, ZiaUser};
+pub use types::{Raw, Whose, ZiaNamed, ZiaUser};
 
 use call::{Caller, Effort};
 use endpoints::{
-    Activate, Call, CreateUser, DeleteUser, DeleteUsers, Endpoint, ListDepartments, ListGroups, ListUsers,
-    ReadEusa, ReadStatus, ReadUser, ReplaceUser, SignIn, SignOut,
+    Activate, Call, CreateUser, DeleteUser, DeleteUsers, Endpoint, ListDepartments, ListGroups, ListRows,
+    ListUsers, ReadEusa, ReadStatus, ReadUser, ReplaceUser, SignIn, SignOut,
 };
 use fault::Fault;
 use gate::{Gate, SignOn};
@@ -188,6 +188,14 @@ impl Zia {
     /// See [`Kind`].
     pub async fn users(&self, q: &UserQuery, until: Deadline) -> Result<Vec<Raw<ZiaUser>>, Error> {
         self.call(&ListUsers(q), until).await
+    }
+
+    /// The same page as rows: whom each is about, and its text.
+    ///
+    /// # Errors
+    /// See [`Kind`].
+    pub async fn user_rows(&self, q: &UserQuery, until: Deadline) -> Result<Vec<Raw<Whose>>, Error> {
+        self.call(&ListRows(ListUsers(q)), until).await
     }
 
     /// One user by id; its name and address may come encoded (zia-facts §3.2).

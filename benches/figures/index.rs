@@ -7,9 +7,17 @@
 mod plot;
 mod processes;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use zia_mcp::{
+    model::Clock,
+    store::{Settings, Store},
+};
 
 use self::processes::Tenant;
 use super::{
@@ -94,14 +102,25 @@ fn measured(users: usize) -> Figures {
     let by_email = client.load(LOOK_UPS, 1, |id| of(&emails, id), r#""source":"index""#).0;
     let by_part = client.load(SEARCHES, 1, |id| of(&names, id), r#""source":"index""#).0;
     assert_eq!(tenant.lists(), calls, "look-ups cost nothing");
-    let disk = std::fs::metadata(state.path().join("store.db"));
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     let serving = client.process.resident().unwrap_or_default() as f64 / 1024.0;
+    drop(client);
     #[allow(clippy::cast_precision_loss)] // far below 2^52
-    let bytes_per_user = disk.map_or(0, |about| about.len()) as f64 / users as f64;
+    let bytes_per_user = on_disk(state.path()) as f64 / users as f64;
     let figures = Figures { users, seconds, calls, bytes_per_user, indexing, serving, by_email, by_part };
     figures.show();
     figures
+}
+
+/// The size of a store's file, once all that was written is in it.
+fn on_disk(state: &Path) -> u64 {
+    Runtime::new().expect("a runtime").block_on(async {
+        let place = Settings::embedded(state.into());
+        let store = Store::open(&place, Clock::system()).await.expect("a store");
+        store.checkpoint().await.expect("a checkpoint");
+        store.close().await;
+    });
+    std::fs::metadata(state.join("store.db")).expect("the file is there").len()
 }
 
 impl Figures {

@@ -11,13 +11,14 @@ use tokio::time::Instant;
 
 use super::{
     Directory,
+    index::listed,
     pages::{Next, Pages},
     users::PAGE,
 };
 use crate::{
     model::UserId,
     store::{Filling, StoreError, Turn},
-    zia::{Deadline, Error, Kind, Raw, UserQuery, ZiaUser},
+    zia::{Deadline, Error, Kind, Raw, UserQuery, Whose},
 };
 
 /// How long one call of the background may take, waiting for its turn included.
@@ -163,7 +164,7 @@ impl Directory {
                 usize::try_from(filling.first).unwrap_or(0),
             );
             let next = pages.take(rows.len(), new);
-            self.note(&rows, began, true).await?;
+            self.note(rows.iter().map(listed), began, true).await?;
             filling = Filling {
                 page: filling.page.saturating_add(1),
                 first: pages.first() as u64,
@@ -213,9 +214,9 @@ impl Directory {
     }
 
     /// The one place where the background lists users: inside its share of the hour's lists.
-    async fn background_list(&self, page: u32) -> Result<Vec<Raw<ZiaUser>>, Stopped> {
+    async fn background_list(&self, page: u32) -> Result<Vec<Raw<Whose>>, Stopped> {
         let query = UserQuery { page, page_size: PAGE, ..UserQuery::default() };
-        self.zia.users(&query, until()).await.map_err(Stopped::Zia)
+        self.zia.user_rows(&query, until()).await.map_err(Stopped::Zia)
     }
 
     /// Some of those whom the last whole list did not show, every hour.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::{Email, User, UserId, UserRef},
     store::{By, ChangeKind, ChangeLog, IndexRow, IndexState, Indexed, Sighting, StoreError},
-    zia::{Raw, ZiaUser},
+    zia::{Raw, Whose, ZiaUser},
 };
 
 /// How the index is kept.
@@ -165,11 +165,11 @@ impl Directory {
     /// Takes note of rows of ZIA's list; with `all`, also of those that are as they were.
     pub(super) async fn note(
         &self,
-        rows: &[Raw<ZiaUser>],
+        rows: impl Iterator<Item = IndexRow<'_>>,
         began: Timestamp,
         all: bool,
     ) -> Result<(), StoreError> {
-        let rows: Vec<_> = rows.iter().map(listed).collect();
+        let rows: Vec<_> = rows.collect();
         self.note_rows(&rows, began, By::Elsewhere, all).await
     }
 
@@ -254,7 +254,13 @@ impl Directory {
 }
 
 /// A row of ZIA's list, to be noted.
-pub(super) fn listed(row: &Raw<ZiaUser>) -> IndexRow<'_> {
+pub(super) fn listed(row: &Raw<Whose>) -> IndexRow<'_> {
+    let Whose { id, email } = &row.value;
+    IndexRow { id: *id, email: email.as_deref().unwrap_or_default(), row: row.raw.get(), listed: true }
+}
+
+/// The same, of a user who was read in full.
+pub(super) fn listed_user(row: &Raw<ZiaUser>) -> IndexRow<'_> {
     let email = row.value.email.as_deref().unwrap_or_default();
     IndexRow { id: row.value.id, email, row: row.raw.get(), listed: true }
 }

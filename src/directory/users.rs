@@ -225,7 +225,7 @@ impl Directory {
     pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
         let began = self.clock.now();
         let rows = self.read(query, MAX_PAGES, until).await?;
-        if let Err(error) = self.note(&rows.rows, began, false).await {
+        if let Err(error) = self.note(rows.rows.iter().map(index::listed_user), began, false).await {
             index::unread(&error);
         }
         Ok(rows)
@@ -239,7 +239,7 @@ impl Directory {
         let moment = began.saturating_sub(MOMENT).unwrap_or(began);
         let all = rows.complete && self.complete_since().await.is_none_or(|since| since < moment);
         let noted = async {
-            self.note(&rows.rows, began, all).await?;
+            self.note(rows.rows.iter().map(index::listed_user), began, all).await?;
             if all { self.store.complete_sweep(self.zia.tenant(), began, None).await } else { Ok(()) }
         };
         match noted.await {

@@ -21,7 +21,7 @@ pub(super) use session::{SignIn, SignOut, SignedIn};
 pub use status::ActivationStatus;
 pub(super) use status::{Activate, ReadStatus};
 pub(super) use token::{Proof, Token, TokenRequest};
-pub(super) use users::{CreateUser, DeleteUser, DeleteUsers, ListUsers, ReadUser, ReplaceUser};
+pub(super) use users::{CreateUser, DeleteUser, DeleteUsers, ListRows, ListUsers, ReadUser, ReplaceUser};
 pub use users::{NewUser, UserQuery, UserReplacement};
 
 /// An endpoint: what limits are counted by.

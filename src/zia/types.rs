@@ -5,4 +5,4 @@ mod named;
 mod user;
 
 pub use named::ZiaNamed;
-pub use user::{Raw, ZiaUser};
+pub use user::{Raw, Whose, ZiaUser};

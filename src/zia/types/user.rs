@@ -14,6 +14,15 @@ pub struct Raw<T> {
     pub raw: Box<RawValue>,
 }
 
+/// Which user a row is about: what a long list is told apart by, in little memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// ZIA id.
+    pub id: UserId,
+    /// Login address, if it is a text.
+    pub email: Option<String>,
+}
+
 /// A user (zia-facts §3.1).
 ///
 /// A field of an unexpected type reads as absent, but `admin_user` and `is_non_editable` then read
@@ -55,6 +64,13 @@ impl Raw<ZiaUser> {
     pub(in crate::zia) fn user(raw: Box<RawValue>) -> Result<Self, Unreadable> {
         let value = ZiaUser::of(lenient::object(&raw)?).ok_or(Unreadable::Shape)?;
         Ok(Self { value, raw })
+    }
+}
+
+impl Raw<Whose> {
+    pub(in crate::zia) fn row(raw: Box<RawValue>) -> Result<Self, Unreadable> {
+        let ZiaUser { id, email, .. } = ZiaUser::of(lenient::object(&raw)?).ok_or(Unreadable::Shape)?;
+        Ok(Self { value: Whose { id, email }, raw })
     }
 }
 
