@@ -191,6 +191,15 @@ impl Directory {
         Ok(())
     }
 
+    /// Takes note of a user whom a look-up found.
+    pub async fn take_note(&self, seen: &Seen, began: Timestamp) {
+        let user = &seen.user;
+        let row = IndexRow { id: user.id, email: &user.email, row: seen.row.get(), listed: true };
+        if let Err(error) = self.note_rows(&[row], began, By::Elsewhere, false).await {
+            unread(&error);
+        }
+    }
+
     /// Takes note of a user read by id, which shows less than the list.
     pub(super) async fn note_by_id(&self, found: &ById, began: Timestamp) {
         let Some(known) = self.known(&UserRef::Id(found.user.id)).await else { return };

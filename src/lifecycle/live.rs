@@ -1,6 +1,6 @@
 //! One user, read live with as few calls as the index of users allows.
 
-use super::Lifecycle;
+use super::{Lifecycle, reconcile::same_groups};
 use crate::{
     directory::{Known, Lookup, Seen},
     model::{Email, User, UserId, UserRef},
@@ -11,7 +11,8 @@ impl Lifecycle {
     /// Looks one user up in ZIA itself: by one read by id where the index knows who it is.
     ///
     /// The index only says where to look. ZIA's list, of which there are 40 an hour, is asked where
-    /// the index knows nobody, and where ZIA's answer by id does not bear out what it knows.
+    /// the index knows nobody, and where ZIA's answer by id does not bear out what it knows: either
+    /// the user changed since, or that answer leaves something out, which would be lost by a write.
     ///
     /// # Errors
     /// What ZIA answered; absence is no error.
@@ -55,12 +56,14 @@ impl Lifecycle {
         Box::pin(self.look_up_live(&who, until)).await
     }
 
-    /// The user as ZIA answers by id, if name and address come in plain there and are as known.
+    /// The user as ZIA answers by id, if all comes in plain there and is as known.
     async fn by_id_alone(&self, who: &UserRef, known: Known, until: Deadline) -> Result<Option<Seen>, Error> {
         let id = known.seen.user.id;
         let Some(found) = self.directory.by_id(id, until).await? else { return Ok(None) };
         let same = is_borne_out(who, id, &known, found.plain_email.as_deref(), found.plain_name.as_deref());
-        let Some((name, email)) = same else { return Ok(None) };
+        let Some((name, email)) = same.filter(|_| is_whole(&known.seen.user, &found.user)) else {
+            return Ok(None);
+        };
         let Known { seen: before, .. } = known;
         let user = User {
             name,
@@ -74,6 +77,14 @@ impl Lifecycle {
         let row = found.raw.clone();
         Ok(Some(Seen { user, kind: before.kind, row, by_id: Some(found) }))
     }
+}
+
+/// Whether an answer by id shows what was known of the user before.
+fn is_whole(before: &User, now: &User) -> bool {
+    before.name == now.name
+        && before.comments == now.comments
+        && before.department == now.department
+        && same_groups(&before.groups, &now.groups)
 }
 
 /// Name and address of an answer by id, if it shows them in plain and is about whom the index means.

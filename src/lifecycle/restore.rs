@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     directory::Lookup,
-    model::{Action, Actor, CaptureId, Digest, Email, Named, Operation, State, UserRef, shown},
+    model::{Action, Actor, CaptureId, Digest, Email, Named, Operation, State, shown},
     store::{CaptureInfo, SubjectKey},
     zia::Deadline,
 };
@@ -104,7 +104,7 @@ impl Lifecycle {
         ));
         let policy = &self.settings.policy;
         policy.check_address(email.as_str(), self.zia.own_login()).map_err(|f| f.at("capture"))?;
-        let lookup = self.directory.look_up(&UserRef::Email(email), until).await?;
+        let lookup = Box::pin(self.look_for_namesake(&email, until)).await?;
         let draft = self.live_draft(image, &mut details, until).await?;
         let place = Place::of_new(draft.department.as_ref(), &draft.groups);
         self.settings.policy.check_place(actor, &place).map_err(|f| f.at("capture"))?;

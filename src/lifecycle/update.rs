@@ -80,7 +80,7 @@ impl Lifecycle {
         {
             return Ok(self.asking(actor, &open));
         }
-        let mut seen = match self.directory.look_up(&checked.who, until).await? {
+        let mut seen = match Box::pin(self.look_up_live(&checked.who, until)).await? {
             Lookup::Found(seen) => *seen,
             Lookup::Several(users) => return Err(several(&users)),
             Lookup::Absent { proven } => return Err(not_found(proven)),

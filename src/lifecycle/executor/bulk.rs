@@ -77,7 +77,10 @@ impl Lifecycle {
         if let Err(failure) = self.check_approval(&operation, &details).await {
             return self.fail_bulk(&operation, details, &chunk, &failure).await.map(Some);
         }
-        let sights = self.sights(&details, &chunk).await;
+        let (sights, limited) = self.sights(&details, &chunk).await;
+        if limited.is_some_and(|error| self.waits_for_turn(&operation, &details, &error)) {
+            return Ok(Some(operation));
+        }
         let chunk = sort_out(&mut details, &chunk, &sights);
         let Some(chunk) = chunk else {
             let unread = Failure::new(Code::Upstream, "ZIA did not answer who is still there", "ask again");
@@ -204,7 +207,7 @@ impl Lifecycle {
             tokio::time::sleep(*pause).await;
             let open: Vec<_> =
                 users.iter().copied().filter(|u| sights.get(u) != Some(&Seen::AsWanted)).collect();
-            sights.extend(self.sights(details, &open).await);
+            sights.extend(self.sights(details, &open).await.0);
             if users.iter().all(|u| sights.get(u) == Some(&Seen::AsWanted)) {
                 break;
             }
@@ -212,12 +215,14 @@ impl Lifecycle {
         sights
     }
 
-    /// Reads users once: by id, or for many in ZIA's whole list.
-    async fn sights(&self, details: &Details, users: &[UserId]) -> Sights {
+    /// Reads users once: by id, or for many in ZIA's whole list; also the limit that ended it, if one did.
+    async fn sights(&self, details: &Details, users: &[UserId]) -> (Sights, Option<zia::Error>) {
         let mut sights = Sights::new();
+        let limit = |error: zia::Error| matches!(error.kind, Kind::RateLimited { .. }).then_some(error);
         if details.by_list {
-            let Ok(everyone) = self.directory.everyone(Deadline::after(READING).finishing()).await else {
-                return sights;
+            let everyone = match self.directory.everyone(Deadline::after(READING).finishing()).await {
+                Ok(everyone) => everyone,
+                Err(error) => return (sights, limit(error)),
             };
             let there: HashMap<UserId, String> =
                 everyone.users.iter().map(|(seen, digest)| (seen.user.id, digest.to_string())).collect();
@@ -229,16 +234,20 @@ impl Lifecycle {
                     None => None,
                 };
             }
-            return sights;
+            return (sights, None);
         }
         for user in users {
             match self.directory.by_id(*user, Deadline::after(READING).finishing()).await {
                 Ok(None) => sights.insert(*user, Seen::AsWanted),
                 Ok(Some(found)) => sights.insert(*user, seen_as(details, *user, &found.object.to_string())),
+                // The others would wait for the same limit.
+                Err(error @ zia::Error { kind: Kind::RateLimited { .. }, .. }) => {
+                    return (sights, Some(error));
+                }
                 Err(_) => None,
             };
         }
-        sights
+        (sights, None)
     }
 
     /// Ends some users with a failure; the operation goes on with the others.

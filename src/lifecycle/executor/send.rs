@@ -43,8 +43,8 @@ impl Lifecycle {
                 continue;
             }
             let turn = (self.shared.activator.gate.read().await, turn);
-            if let Some(ended) = self.no_longer_due(&operation, &mut details).await? {
-                return Ok(Some(ended));
+            if let Some(moved) = self.not_to_be_sent(&operation, &mut details).await? {
+                return Ok(Some(moved));
             }
             if let Err(failure) = self.check_approval(&operation, &details).await {
                 return self.fail(&operation, details, failure).await;
@@ -89,8 +89,9 @@ impl Lifecycle {
         }
     }
 
-    /// Ends an operation whose time is over or whose user is no longer as approved.
-    async fn no_longer_due(
+    /// Ends an operation whose time is over or whose user is no longer as approved; one whose user
+    /// cannot be read for ZIA's limits stays as it is, and waits for its turn once more.
+    async fn not_to_be_sent(
         &self,
         operation: &Operation,
         details: &mut Details,
@@ -119,6 +120,9 @@ impl Lifecycle {
         let until = Deadline::after(PATIENCE).finishing();
         let seen = match self.directory.by_id(id, until).await {
             Ok(seen) => seen,
+            Err(error) if self.waits_for_turn(operation, details, &error) => {
+                return Ok(Some(operation.clone()));
+            }
             Err(error) => return self.fail(operation, details.clone(), error.into()).await,
         };
         let same = |d: &Digest| details.object.as_deref() == Some(d.to_string().as_str());
@@ -207,7 +211,7 @@ impl Lifecycle {
                 details.note(wording::ABSENT_ALREADY);
                 self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)
             }
-            State::Failed if error.kind == Kind::Duplicate && sent.action == Action::ProvisionUser => {
+            State::Failed if error.kind == Kind::Duplicate && wish == Wish::Create => {
                 self.already_there(sent, details, error).await
             }
             State::Failed => {
@@ -232,19 +236,28 @@ impl Lifecycle {
     ) -> Result<Option<Operation>, Failure> {
         let Some(Subject::Draft(draft)) = details.user.clone() else { return Err(internal()) };
         let email: Email = draft.email.parse().map_err(|_| internal())?;
-        let until = Deadline::after(READING).finishing();
-        let user = match self.directory.look_up(&UserRef::Email(email), until).await {
-            Ok(Lookup::Found(seen)) => seen.user,
+        let (began, until) = (self.clock.now(), Deadline::after(READING).finishing());
+        let seen = match self.directory.look_up(&UserRef::Email(email), until).await {
+            Ok(Lookup::Found(seen)) => seen,
             // Nobody can be shown: ZIA's own word stands.
             _ => return self.fail(sent, details, refusal(error)).await,
         };
-        if let Err(failure) = same_or_refuse(&draft, &user, "ZIA created nobody") {
-            return self.fail(sent, details, failure).await;
-        }
-        details.user = Some(Subject::User(user));
-        details.initial_password = None;
-        details.note(wording::THERE_ALREADY);
-        self.step(sent, State::AlreadyDone, &details, "user.present").await.map(Some)
+        let ended = match same_or_refuse(&draft, &seen.user, "ZIA created nobody") {
+            Ok(()) => {
+                details.user = Some(Subject::User(seen.user.clone()));
+                details.initial_password = None;
+                details.note(wording::THERE_ALREADY);
+                self.step(sent, State::AlreadyDone, &details, "user.present").await.map(Some)
+            }
+            Err(failure) => {
+                let restores = sent.action == Action::RestoreUser;
+                let failure = if restores { failure.at("capture") } else { failure };
+                self.fail(sent, details, failure).await
+            }
+        };
+        // Only now: what an open operation writes is its own to note.
+        self.directory.take_note(&seen, began).await;
+        ended
     }
 
     /// Ends an operation of which nothing was applied.

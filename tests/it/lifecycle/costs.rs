@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use zia_mcp::{
-    lifecycle::{Code, Outcome, ProvisionUser},
+    lifecycle::{Code, INTERACTIVE, Outcome, ProvisionUser, RestoreUser},
     sandbox::{Endpoint, Fault},
 };
 
-use super::{answer, answered, ask, found, leaver, newcomer, plain_at, provisioned, yes};
+use super::{
+    answer, answered, ask, found, leaver, newcomer, plain_at, provisioned,
+    update::{renamed, somebody, updated},
+    yes,
+};
 use crate::support::{Bench, Plan, local};
 
 /// Calls besides sign-in and what concerns the status.
@@ -79,6 +83,40 @@ async fn warm_a_delete_costs_four_calls_and_its_activation() {
         ];
         assert_eq!(all(&bench), expected);
     }
+}
+
+#[tokio::test]
+async fn warm_a_change_costs_four_calls_and_its_activation() {
+    for by_id in [false, true] {
+        let bench = warm().await;
+        let user = somebody(&bench);
+        let named = if by_id { user.id.to_string() } else { user.email };
+        let report = updated(&bench, renamed(&named, "Another Name")).await.unwrap();
+        assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+        let expected = [
+            "GET /users/{id}",
+            "GET /users/{id}",
+            "GET /status",
+            "PUT /users/{id}",
+            "GET /users/{id}",
+            "POST /status/activate",
+            "GET /status",
+        ];
+        assert_eq!(all(&bench), expected);
+    }
+}
+
+#[tokio::test]
+async fn warm_a_restore_costs_one_call_and_its_activation() {
+    let bench = warm().await;
+    let user = somebody(&bench);
+    let report = answered(&bench, &user.email, yes(&user.email)).await;
+    bench.tenant.clear_journal();
+    let capture = report.capture.unwrap().id.to_string();
+    let begun = bench.lifecycle.restore(local(), RestoreUser { capture }).await.unwrap();
+    let report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(all(&bench), ["GET /status", "POST /users", "POST /status/activate", "GET /status"]);
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::json;
 use zia_mcp::{
-    lifecycle::{Code, Outcome},
+    lifecycle::{Code, Decision, DeprovisionUsers, Outcome},
     model::{Clock, OperationId, Per, Window},
+    sandbox::{Endpoint, Fault},
     zia::Limits,
 };
 
 use super::{deleted, leaver, newcomer, plain_at, provisioned, until, yes};
-use crate::support::{Bench, Plan, local};
+use crate::support::{Bench, Plan, killed, local};
 
 const DELETE: &str = "DELETE /users/{id}";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,12 +34,16 @@ async fn waiting() -> (Bench, Bench, OperationId, String) {
     let begun = second.lifecycle.deprovision(local(), leaver(&two)).await.unwrap();
     second.lifecycle.answer(local(), begun.operation.clone(), yes(&two)).await.unwrap();
     let id = begun.operation;
+    is_told(&second, &id).await;
+    (first, second, id, two)
+}
+
+async fn is_told(bench: &Bench, id: &OperationId) {
     until("the wait is told", async || {
-        let report = second.lifecycle.report(&id).await.unwrap();
+        let report = bench.lifecycle.report(id).await.unwrap();
         report.notes.iter().any(|note| note.contains("call limits are used up"))
     })
     .await;
-    (first, second, id, two)
 }
 
 #[tokio::test]
@@ -69,6 +74,97 @@ async fn whoever_waited_is_checked_again_right_before_the_send() {
     let report = bench.lifecycle.wait(&id, MINUTE).await.unwrap();
     assert_eq!(report.outcome, Outcome::Changed, "{report:?}");
     assert_eq!(bench.calls(DELETE), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_killed_while_it_waits_is_followed_by_one_that_waits_on_and_sends_once() {
+    let first = Bench::with(one_delete_an_hour()).await;
+    let [one, two] = [0, 1].map(|at| plain_at(&first, at).email);
+    assert_eq!(deleted(&first, &one).await.outcome, Outcome::Done);
+    let begun = first.lifecycle.deprovision(local(), leaver(&two)).await.unwrap();
+    let (id, doomed) = (begun.operation, first.beside(one_delete_an_hour()).await);
+    let (asked, email) = (id.clone(), two.clone());
+    killed(
+        async move {
+            // All of it: a store left outside would still be alive.
+            let doomed = doomed;
+            doomed.lifecycle.answer(local(), asked, yes(&email)).await.unwrap();
+            std::future::pending::<()>().await;
+        },
+        is_told(&first, &id),
+    )
+    .await;
+    assert_eq!(first.calls(DELETE), 1);
+    let next = first.beside(one_delete_an_hour()).await;
+    until("it is taken up", async || {
+        next.lifecycle.recover().await.unwrap();
+        next.lifecycle.report(&id).await.unwrap().outcome == Outcome::InProgress
+    })
+    .await;
+    is_told(&next, &id).await;
+    assert_eq!(first.calls(DELETE), 1);
+    first.pass(61 * MINUTE);
+    let report = next.lifecycle.wait(&id, MINUTE).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!((first.calls(DELETE), first.tenant.user_by_email(&two)), (2, None));
+}
+
+/// A process meets a limit in the last reading before the write; another one, whose own clock was not
+/// told to wait, carries on after the half hour.
+async fn limited_reading(
+    bench: &Bench,
+    id: &OperationId,
+    decision: impl Future<Output = ()> + Send + 'static,
+) {
+    for endpoint in [Endpoint::GetUser, Endpoint::ListUsers] {
+        let body = Some(r#"{"message":"Too many requests"}"#.into());
+        let limited = Fault::TooManyRequests { header: Some("1800".into()), body };
+        bench.tenant.faults().switch_on(limited.on(endpoint));
+    }
+    killed(decision, is_told(bench, id)).await;
+    bench.tenant.faults().clear();
+    assert_eq!((bench.calls(DELETE), bench.calls("POST /users/bulkDelete")), (0, 0));
+    bench.pass(31 * MINUTE);
+    let next = bench.beside(counted(Limits::documented())).await;
+    until("it is done", async || {
+        next.lifecycle.recover().await.unwrap();
+        next.lifecycle.report(id).await.unwrap().outcome == Outcome::Done
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn f15_a_limit_that_the_last_reading_meets_is_waited_for_like_that_of_the_write() {
+    let bench = Bench::with(counted(Limits::documented())).await;
+    let email = plain_at(&bench, 0).email;
+    let id = bench.lifecycle.deprovision(local(), leaver(&email)).await.unwrap().operation;
+    let (doomed, asked, who) = (bench.beside(counted(Limits::documented())).await, id.clone(), email.clone());
+    let decision = async move {
+        let doomed = doomed;
+        doomed.lifecycle.answer(local(), asked, yes(&who)).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    limited_reading(&bench, &id, decision).await;
+    assert_eq!((bench.calls(DELETE), bench.tenant.user_by_email(&email)), (1, None));
+}
+
+#[tokio::test]
+async fn f15_a_limit_that_the_last_reading_of_several_meets_is_waited_for_too() {
+    let bench = Bench::with(counted(Limits::documented())).await;
+    bench.enrolled(&["Olga"]).await;
+    let users: Vec<_> = (0..3).map(|at| plain_at(&bench, at).email).collect();
+    let request = DeprovisionUsers { users: users.clone(), reason: None };
+    let id = bench.lifecycle.deprovision_users(local(), request).await.unwrap().operation;
+    let (doomed, asked) = (bench.beside(counted(Limits::documented())).await, id.clone());
+    let decision = async move {
+        let doomed = doomed;
+        let yes = Decision { approve: true, by: "Olga".into(), subject: None, channel: "code".into() };
+        doomed.lifecycle.decide(&asked, yes).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    limited_reading(&bench, &id, decision).await;
+    assert_eq!(bench.calls("POST /users/bulkDelete"), 1);
+    assert!(users.iter().all(|email| bench.tenant.user_by_email(email).is_none()));
 }
 
 #[tokio::test]
