@@ -169,6 +169,8 @@ struct Shared {
     beginning: keyed::KeyedLocks,
     /// Deletions that are recorded and not yet captured.
     drafting: AtomicUsize,
+    /// Users who were read for a bulk delete that is to be asked for again.
+    gathered: bulk::Gathered,
     /// Lets some of the operations that were taken up go on at a time.
     taken_up: tokio::sync::Semaphore,
     cursor_key: Zeroizing<[u8; 32]>,
@@ -196,6 +198,7 @@ impl Lifecycle {
             writing: tokio::sync::Mutex::default(),
             beginning: keyed::KeyedLocks::default(),
             drafting: AtomicUsize::new(0),
+            gathered: bulk::Gathered::default(),
             taken_up: tokio::sync::Semaphore::new(TAKEN_UP),
             cursor_key: store.derived_key("cursor"),
             console: OnceLock::new(),

@@ -2,6 +2,7 @@
 
 mod asked;
 mod find;
+mod gathered;
 mod plan;
 
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ use crate::{
 
 pub(crate) use asked::{Asked, counts, items, outcome};
 use find::Target;
+pub(crate) use gathered::Gathered;
 
 /// The time over which deletes are counted against the cap.
 const DAY: SignedDuration = SignedDuration::from_hours(24);

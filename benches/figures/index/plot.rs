@@ -76,13 +76,15 @@ impl Panel {
                 r#"<polyline fill="none" stroke="{colour}" stroke-width="2" points="{}"/>"#,
                 path.join(" ")
             );
+            // Of two lines the first is the lower one.
+            let label = if self.lines.len() > 1 && n == 0 { 16.0 } else { -7.0 };
             for point in points {
                 let (at, above) = (x(point.0), y(point.1));
                 let _ = write!(drawn, r#"<circle cx="{at:.1}" cy="{above:.1}" r="3" fill="{colour}"/>"#);
                 let _ = write!(
                     drawn,
                     r#"<text x="{at:.1}" y="{:.1}" text-anchor="middle" fill="{colour}">{}</text>"#,
-                    above - 7.0,
+                    above + label,
                     shown(point.1)
                 );
                 if n == 0 {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Asked, Failure,
+    Asked, Code, Failure,
     plan::{Left, Line, Plan, lists_are_cheaper},
     twice,
 };
@@ -94,15 +94,35 @@ impl Lifecycle {
                 return Ok((pick_all(refs, everyone.users), true));
             }
         }
+        Ok((self.look_up_each(refs, until).await?, false))
+    }
+
+    /// Reads users one by one; of a call that fails, the same call once more reads only the others.
+    async fn look_up_each(&self, refs: &[UserRef], until: Deadline) -> Result<Vec<Found>, Failure> {
         let mut found = Vec::with_capacity(refs.len());
         for one in refs {
-            found.push(match Box::pin(self.look_up_live(one, until)).await? {
-                Lookup::Found(seen) => Found::Here(seen, None),
-                Lookup::Several(users) => Found::Ambiguous(several(&users)),
-                Lookup::Absent { proven } => Found::Gone { proven },
-            });
+            let now = self.clock.now();
+            if let Some((at, seen)) = self.shared.gathered.take(one, now) {
+                found.push((at, Found::Here(Box::new(seen), None)));
+                continue;
+            }
+            let one = match Box::pin(self.look_up_live(one, until)).await {
+                Ok(Lookup::Found(seen)) => Found::Here(seen, None),
+                Ok(Lookup::Several(users)) => Found::Ambiguous(several(&users)),
+                Ok(Lookup::Absent { proven }) => Found::Gone { proven },
+                Err(error) => {
+                    let read = found.len();
+                    let here = refs.iter().zip(found).filter_map(|(who, (at, one))| match one {
+                        Found::Here(seen, _) => Some((who.clone(), at, *seen)),
+                        _ => None,
+                    });
+                    self.shared.gathered.keep(here, now);
+                    return Err(stopped_at(read, refs.len(), error.into()));
+                }
+            };
+            found.push((now, one));
         }
-        Ok((found, false))
+        Ok(found.into_iter().map(|(_, one)| one).collect())
     }
 
     /// Whether users are better read by id: all are in the index, which says where to look.
@@ -164,6 +184,16 @@ impl Lifecycle {
             None => Asked::refused(text, not_found(proven)),
         })
     }
+}
+
+/// Where ZIA's limits ended the reading of many users, it goes on there.
+fn stopped_at(read: usize, of: usize, failure: Failure) -> Failure {
+    if read == 0 || failure.code != Code::RateLimited {
+        return failure;
+    }
+    let message = format!("{read} of {of} users were read; {}", failure.message);
+    let next = "call again at `retry_at` with the same users: those who were read are not read again for a quarter of an hour";
+    Failure { message, next: next.into(), ..failure }
 }
 
 /// Picks users out of a whole list.

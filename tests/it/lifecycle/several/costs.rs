@@ -1,6 +1,9 @@
 //! What deleting several users costs upstream.
 
-use zia_mcp::{lifecycle::Outcome, sandbox::Endpoint};
+use zia_mcp::{
+    lifecycle::{Code, Outcome},
+    sandbox::{Endpoint, Fault},
+};
 
 use super::{all_deleted, approve, begin, plain, there};
 use crate::{
@@ -50,4 +53,44 @@ async fn a_few_whom_the_index_knows_are_read_by_id_and_cost_no_list() {
     let journal = bench.tenant.journal();
     let of = |endpoint: Endpoint| journal.iter().filter(|e| e.endpoint == endpoint).count();
     assert_eq!((of(Endpoint::ListUsers), of(Endpoint::GetUser), of(Endpoint::BulkDelete)), (0, 24, 1));
+}
+
+#[tokio::test]
+async fn whom_a_call_has_read_that_failed_the_same_call_does_not_read_again() {
+    let bench = Bench::with(Plan::of_users(300)).await;
+    found(&bench, "alex").await;
+    bench.tenant.clear_journal();
+    let users = plain(&bench, 8);
+    let limited = |seconds: &str| Fault::TooManyRequests { header: Some(seconds.into()), body: None };
+    bench.tenant.faults().switch_on(limited("600").on(Endpoint::GetUser).after(5));
+    let failure = begin(&bench, &users).await.unwrap_err();
+    assert_eq!(failure.code, Code::RateLimited);
+    assert!(failure.message.starts_with("5 of 8 users were read"), "{failure:?}");
+    assert_eq!((bench.calls("GET /users/{id}"), bench.calls("GET /users")), (6, 0));
+    assert!(bench.store.captures(None, 10).await.unwrap().is_empty());
+    bench.tenant.faults().clear();
+    // The first one's own lane is closed for ten minutes, which are real ones.
+    bench.tenant.clear_journal();
+    let again = begin(&bench, &users).await.unwrap_err();
+    assert!(again.message.starts_with("5 of 8 users were read"), "{again:?}");
+    assert_eq!(bench.calls("GET /users/{id}"), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_where_another_ended_captures_and_deletes_all() {
+    let bench = Bench::with(Plan::of_users(300)).await;
+    found(&bench, "alex").await;
+    bench.tenant.clear_journal();
+    let users = plain(&bench, 8);
+    let page = Fault::HtmlPage { status: 200, applied: false };
+    bench.tenant.faults().switch_on(page.on(Endpoint::GetUser).after(5));
+    assert_eq!(begin(&bench, &users).await.unwrap_err().code, Code::Upstream);
+    bench.tenant.faults().clear();
+    bench.tenant.clear_journal();
+    let report = all_deleted(&bench, &users).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    // Three to be captured, eight before the send, eight after it.
+    assert_eq!((bench.calls("GET /users/{id}"), bench.calls("GET /users")), (19, 0));
+    assert_eq!(bench.store.captures(None, 10).await.unwrap().len(), 8);
+    assert!(users.iter().all(|u| !there(&bench, u)));
 }
