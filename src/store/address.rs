@@ -1,6 +1,6 @@
 //! Where a PostgreSQL server is.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -28,6 +28,7 @@ const KNOWN: [&str; 12] = [
 pub struct DatabaseUrl {
     url: SecretString,
     shown: String,
+    files: Vec<(&'static str, PathBuf)>,
 }
 
 /// Where the server is, as far as the way there needs protection.
@@ -57,7 +58,9 @@ impl FromStr for DatabaseUrl {
             );
         }
         let place = place(&url)?;
-        let mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, mode)| mode.into_owned());
+        // The last one counts, as in the database library.
+        let mode = url.query_pairs().filter(|(key, _)| key == "sslmode").last();
+        let mode = mode.map(|(_, mode)| mode.into_owned());
         match (mode.as_deref(), place) {
             (None, Place::Socket) => drop(url.query_pairs_mut().append_pair("sslmode", "disable")),
             (None, Place::Loopback) => drop(url.query_pairs_mut().append_pair("sslmode", "prefer")),
@@ -65,14 +68,22 @@ impl FromStr for DatabaseUrl {
             (Some("disable" | "allow" | "prefer"), Place::Elsewhere) => {
                 return Err("goes to another machine, so sslmode must be verify-full, verify-ca or require");
             }
+            (Some("require"), _) if has(&url, "sslrootcert") => {
+                // libpq checks the certificate then; the database library would not.
+                url.query_pairs_mut().append_pair("sslmode", "verify-ca");
+            }
             (Some("disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full"), _) => {}
             (Some(_), _) => return Err("sslmode is none of libpq's"),
         }
-        if !url.query_pairs().any(|(key, _)| key == "application_name") {
+        if !has(&url, "application_name") {
             url.query_pairs_mut().append_pair("application_name", "zia-mcp");
         }
-        let shown = shown(&url);
-        Ok(Self { url: String::from(url).into(), shown })
+        let (shown, files) = (shown(&url), files(&url));
+        if let Some(address) = bare_ipv6(&url) {
+            // In brackets it is neither resolved nor found in a certificate.
+            url.query_pairs_mut().append_pair("host", &address);
+        }
+        Ok(Self { url: String::from(url).into(), shown, files })
     }
 }
 
@@ -81,6 +92,30 @@ impl DatabaseUrl {
     pub(super) fn expose(&self) -> &str {
         self.url.expose_secret()
     }
+
+    /// The certificates and the key that it names, each with the parameter's name.
+    pub(super) fn files(&self) -> &[(&'static str, PathBuf)] {
+        &self.files
+    }
+}
+
+fn has(url: &Url, name: &str) -> bool {
+    url.query_pairs().any(|(key, _)| key == name)
+}
+
+/// The IPv6 address in the place of the host, without its brackets, where no parameter names another.
+fn bare_ipv6(url: &Url) -> Option<String> {
+    let address = url.host_str()?.strip_prefix('[')?.strip_suffix(']')?;
+    (!has(url, "host") && !has(url, "hostaddr")).then(|| address.to_owned())
+}
+
+fn files(url: &Url) -> Vec<(&'static str, PathBuf)> {
+    let of = |name: &'static str| {
+        let (_, value) = url.query_pairs().filter(|(key, _)| key == name).last()?;
+        // What is given as text is no path.
+        (!value.trim_start().starts_with("-----BEGIN")).then(|| (name, PathBuf::from(value.into_owned())))
+    };
+    ["sslrootcert", "sslcert", "sslkey"].into_iter().filter_map(of).collect()
 }
 
 fn place(url: &Url) -> Result<Place, &'static str> {
@@ -126,7 +161,7 @@ mod tests {
     fn mode(text: &str) -> Result<String, &'static str> {
         let read: DatabaseUrl = text.parse()?;
         let url: Url = read.expose().parse().unwrap();
-        let mode = url.query_pairs().find(|(key, _)| key == "sslmode").unwrap().1.into_owned();
+        let mode = url.query_pairs().filter(|(key, _)| key == "sslmode").last().unwrap().1.into_owned();
         Ok(mode)
     }
 
@@ -139,6 +174,35 @@ mod tests {
             assert!(mode(&format!("postgres://u@db.example.com/zia?sslmode={weak}")).is_err(), "{weak}");
             assert!(mode(&format!("postgres://u@localhost/zia?host=10.0.0.1&sslmode={weak}")).is_err());
         }
+    }
+
+    #[test]
+    fn a_named_authority_is_asked_as_libpq_does() {
+        let with =
+            |mode_of| mode(&format!("postgres://u@h/d?sslrootcert=/ca.pem&sslmode={mode_of}")).unwrap();
+        assert_eq!(with("require"), "verify-ca");
+        assert_eq!(with("verify-full"), "verify-full");
+        let read: DatabaseUrl =
+            "postgres://u@h/d?sslrootcert=/ca.pem&sslkey=-----BEGIN x-----".parse().unwrap();
+        assert_eq!(read.files(), [("sslrootcert", PathBuf::from("/ca.pem"))]);
+    }
+
+    #[test]
+    fn of_two_modes_the_one_that_counts_is_looked_at() {
+        let weak = "postgres://u@db.example.com/zia?sslmode=verify-full&sslmode=disable";
+        assert!(mode(weak).is_err());
+    }
+
+    #[test]
+    fn an_ipv6_address_goes_on_without_its_brackets() {
+        let host = |text: &str| {
+            let read: DatabaseUrl = text.parse().unwrap();
+            let url: Url = read.expose().parse().unwrap();
+            url.query_pairs().filter(|(key, _)| key == "host").last().map(|(_, host)| host.into_owned())
+        };
+        assert_eq!(host("postgres://u@[2001:db8::1]:5433/zia").as_deref(), Some("2001:db8::1"));
+        assert_eq!(host("postgres://u@[::1]/zia?host=/run/postgresql").as_deref(), Some("/run/postgresql"));
+        assert_eq!(host("postgres://u@db.example.com/zia"), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Why the store could not do something.
 
+mod tls;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -91,10 +93,11 @@ impl From<sqlx::Error> for StoreError {
             E::RowNotFound => Self::NotFound,
             E::ColumnDecode { .. } | E::Decode(_) | E::ColumnNotFound(_) => Self::Corrupt,
             E::PoolTimedOut => Self::unavailable("busy for too long, or out of reach"),
-            E::Io(error) => Self::Unavailable(error.kind().to_string()),
-            E::Tls(_) => Self::unavailable(
-                "the database server offers no TLS, or its certificate is not trusted; see sslmode and sslrootcert",
-            ),
+            E::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(handshake) => Self::unavailable(tls::of_handshake(handshake)),
+                None => Self::Unavailable(error.kind().to_string()),
+            },
+            E::Tls(error) => Self::unavailable(tls::of_setup(&*error)),
             E::Configuration(error) => error
                 .downcast::<Self>()
                 .map_or_else(|_| Self::unavailable("the database cannot be opened"), |reason| *reason),

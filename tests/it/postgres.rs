@@ -7,6 +7,7 @@ mod outage;
 mod promises;
 mod rights;
 mod served;
+mod tls;
 mod upgrade;
 pub(crate) mod wire;
 

@@ -70,6 +70,12 @@ impl Server {
 
     pub(in crate::store) fn options(&self) -> Result<AnyConnectOptions, StoreError> {
         sqlx::any::install_default_drivers();
+        for (name, path) in self.url.files() {
+            // The database library would only say that something was not found.
+            std::fs::File::open(path).map_err(|error| {
+                StoreError::Unavailable(format!("{name} {}: {}", path.display(), error.kind()))
+            })?;
+        }
         Ok(self.url.expose().parse()?)
     }
 

@@ -39,13 +39,13 @@ async fn f10_commits_that_do_not_reach_the_disk_are_not_relied_on() {
 }
 
 /// A server of its own, whose settings a test spoils.
-struct OwnServer {
+pub(super) struct OwnServer {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl OwnServer {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres");
         let mut child = Command::new(script)
             .args(["sh", "-c", "echo $TEST_DATABASE_URL; read -r line"])
@@ -58,7 +58,7 @@ impl OwnServer {
         Self { child, url: url.trim().to_owned() }
     }
 
-    async fn sql(&self, sql: &str) {
+    pub(super) async fn sql(&self, sql: &str) {
         sqlx::any::install_default_drivers();
         let mut connection = AnyConnection::connect(&self.url).await.unwrap();
         for sql in sql.split(';') {
