@@ -13,6 +13,7 @@
 //! TEST_SEED=42 cargo nextest run --locked --profile crash --no-capture crash::random
 //! ```
 
+mod budget;
 mod collect;
 mod control;
 mod facts;
@@ -24,4 +25,5 @@ mod recovery;
 mod replicas;
 mod several;
 mod shim;
+mod windows;
 mod world;

@@ -22,6 +22,8 @@ pub(super) struct OnRecord {
     pub(super) captures: Vec<Capture>,
     pub(super) intents: Vec<Intent>,
     pub(super) chain: Result<(), String>,
+    /// Calls on the account, by endpoint.
+    pub(super) departures: BTreeMap<String, usize>,
 }
 
 /// The operations as the store's own code reads them.
@@ -43,7 +45,7 @@ pub(super) async fn on_record(place: &Place) -> OnRecord {
     let whole = !check.is_broken() && !check.is_truncated();
     let chain = whole.then_some(()).ok_or_else(|| format!("{check:?}"));
     store.close().await;
-    OnRecord { operations, captures, intents, chain }
+    OnRecord { operations, captures, intents, chain, departures: rows.departures }
 }
 
 /// The first passwords of some operations, which nobody is shown after this.
@@ -118,6 +120,7 @@ async fn intents(store: &Store, operations: &[Operation]) -> Vec<Intent> {
 struct Rows {
     sends: BTreeMap<String, Vec<Send>>,
     approvals: BTreeMap<String, (i64, Option<i64>)>,
+    departures: BTreeMap<String, usize>,
 }
 
 impl Rows {
@@ -139,6 +142,13 @@ impl Rows {
                 .await
                 .unwrap();
         rows.approvals = approvals.into_iter().map(|(id, at, used)| (id, (at, used))).collect();
+        let departures: Vec<(String, i64)> =
+            sqlx::query_as("SELECT endpoint, COUNT(*) FROM call_departures GROUP BY endpoint")
+                .fetch_all(&mut database)
+                .await
+                .unwrap();
+        let count = |n| usize::try_from(n).unwrap();
+        rows.departures = departures.into_iter().map(|(endpoint, n)| (endpoint, count(n))).collect();
         database.close().await.unwrap();
         rows
     }

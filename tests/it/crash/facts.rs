@@ -8,6 +8,8 @@ use zia_mcp::{
     sandbox::{Endpoint, JournalEntry, SandboxUser, StagedChange},
 };
 
+use super::windows::Limit;
+
 /// Everything that the oracles look at.
 #[derive(Clone)]
 pub(super) struct Facts {
@@ -27,6 +29,10 @@ pub(super) struct Facts {
     pub(super) fresh: BTreeSet<String>,
     /// The first passwords of the creates among them.
     pub(super) passwords: BTreeMap<String, Password>,
+    /// The tenant's limits, which the servers know.
+    pub(super) limits: Vec<Limit>,
+    /// Calls on the servers' account by endpoint, where every call has to be on it.
+    pub(super) departures: Option<BTreeMap<String, usize>>,
 }
 
 /// A first password, from both ends.

@@ -12,11 +12,25 @@ use zia_mcp::{
     store::MAX_SENDS,
 };
 
-use super::facts::{Facts, Op, write_of};
+use super::{
+    facts::{Facts, Op, write_of},
+    windows,
+};
 
 /// Everything that is broken, if anything is.
 pub(super) fn broken(facts: &Facts) -> Vec<String> {
-    let oracles = [captured, counted, as_approved, truthful, active, recorded, at_rest, known, handed_off];
+    let oracles = [
+        captured,
+        counted,
+        as_approved,
+        truthful,
+        active,
+        recorded,
+        at_rest,
+        known,
+        handed_off,
+        windows::kept,
+    ];
     oracles.iter().flat_map(|oracle| oracle(facts)).collect()
 }
 

@@ -1,19 +1,20 @@
-//! Three replicas on one PostgreSQL, killed and cut off at random (F6, F8, F31, F32, T5).
+//! Three replicas on one PostgreSQL, killed and cut off at random (F6, F8, F31, F32, I9, T5).
 //!
 //! Each has a state directory of its own and its own way to the server, which stalls or breaks now and
 //! then. `TEST_OPERATIONS` asks for another number of operations, `TEST_SEED` for one run again.
 
-use std::{collections::HashSet, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{sleep, timeout};
-use zia_mcp::model::State;
+use zia_mcp::{model::State, sandbox::Endpoint};
 
 use super::{
     collect,
     facts::Op,
     life::{Asked, Life},
     random::asked_for,
+    windows,
     world::{Flow, World},
 };
 use crate::{
@@ -89,13 +90,14 @@ async fn started(world: &World, n: usize, wire: &Wire) -> Life {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn f32_three_replicas_killed_and_cut_off_at_random_end_everything_and_send_nothing_twice() {
+async fn f32_i9_three_replicas_killed_and_cut_off_at_random_end_everything_in_budget_and_send_nothing_twice()
+{
     let seed = asked_for("TEST_SEED").unwrap_or_else(|| rand::random_range(0..u64::MAX / 2));
     let wanted = usize::try_from(asked_for("TEST_OPERATIONS").unwrap_or(OPERATIONS)).unwrap();
     println!("TEST_SEED={seed} for {wanted} operations");
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut world = World::of(wanted * 5 + 200, Place::on_postgres()).await;
-    DirBuilder::new().mode(0o700).create(world.dir.state()).unwrap();
+    let mut world = World::of(wanted * 5 + 200, Place::on_postgres(), windows::narrow()).await;
+    world.make_state();
     let url = world.dir.url().unwrap().to_owned();
     let mut wires = Vec::new();
     for _ in 0..3 {
@@ -133,9 +135,14 @@ async fn f32_three_replicas_killed_and_cut_off_at_random_end_everything_and_send
     let mut last = lives.pop().flatten().unwrap();
     world.rest(&mut last, &story).await.unwrap();
     let facts = world.check(&story).await;
+    println!("{}", windows::told(&facts));
     assert!(facts.operations.len() >= wanted && facts.chain.is_ok(), "{}", facts.operations.len());
     // Whoever was asked by a replica that was killed may still answer at another one.
     let ended = |op: &Op| op.state.is_ended() || op.state == State::Awaiting;
     assert!(facts.operations.iter().all(ended), "all operations ended");
+    // The windows that were kept were ones that the replicas together filled.
+    for endpoint in [Endpoint::ListUsers, Endpoint::GetUser, Endpoint::DeleteUser] {
+        assert!(windows::is_filled(&facts, endpoint), "{endpoint}");
+    }
     world.trail_is_whole().await;
 }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
@@ -24,6 +25,7 @@ use super::{
     facts::{Facts, Op, Password},
     life::{Asked, Life},
     oracles, shim,
+    windows::{self, Limit},
 };
 
 /// How long everything may take to come to rest: two rounds of recovery, each with all its looks.
@@ -44,23 +46,11 @@ impl Flow {
         [Self::Provision, Self::Update, Self::Deprovision, Self::Restore, Self::Activate];
 }
 
-/// Many short lives read more lists in a minute than ZIA allows one server in an hour.
 const CONFIG: &str = r#"
 [provision]
 initial_password = "handoff"
 [index]
 enabled = false
-[tenant.limits]
-"GET /users" = { second = 100, minute = 1000, hour = 10000 }
-"GET /users/{id}" = { second = 100, hour = 10000 }
-"GET /groups" = { second = 100, hour = 10000 }
-"GET /status" = { second = 100, hour = 10000 }
-"POST /authenticatedSession" = { second = 100, hour = 10000 }
-"POST /status/activate" = { minute = 1000, hour = 10000 }
-"POST /users" = { second = 100, hour = 10000 }
-"PUT /users/{id}" = { second = 100, hour = 10000 }
-"DELETE /users/{id}" = { second = 100, hour = 10000 }
-"POST /users/bulkDelete" = { minute = 1000, hour = 10000 }
 "#;
 
 /// What the lives of the server share.
@@ -75,15 +65,18 @@ pub(super) struct World {
     /// Operations that were looked at after their end.
     told: BTreeSet<String>,
     serial: u32,
+    limits: Vec<Limit>,
 }
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::of(40, Place::new()).await
+        Self::of(40, Place::new(), windows::lifted()).await
     }
 
-    /// One with so many users, whose store is there.
-    pub(super) async fn of(users: usize, dir: Place) -> Self {
+    /// One with so many users, whose store is there, and whose servers keep to some limits.
+    ///
+    /// The tenant itself lets everything pass, and its journal tells what came.
+    pub(super) async fn of(users: usize, dir: Place, limits: Vec<Limit>) -> Self {
         let options = SandboxOptions {
             users,
             limits: LimitPolicy::Off,
@@ -91,7 +84,7 @@ impl World {
             ..SandboxOptions::default()
         };
         let tenant = SandboxTenant::start(options).await.unwrap();
-        std::fs::write(dir.path().join("config"), CONFIG).unwrap();
+        std::fs::write(dir.path().join("config"), format!("{CONFIG}{}", windows::settings(&limits))).unwrap();
         Self {
             before: by_id(tenant.users()),
             control: Control::new(&dir.path().join("control")),
@@ -99,9 +92,15 @@ impl World {
             foreign: BTreeSet::new(),
             told: BTreeSet::new(),
             serial: 0,
+            limits,
             tenant,
             dir,
         }
+    }
+
+    /// The directory of the key that replicas share.
+    pub(super) fn make_state(&self) {
+        DirBuilder::new().mode(0o700).create(self.dir.state()).unwrap();
     }
 
     pub(super) fn trace(&self) -> String {
@@ -238,6 +237,9 @@ impl World {
             foreign: self.foreign.clone(),
             fresh,
             passwords,
+            limits: self.limits.clone(),
+            // A server reads on where its own store does not count, and no other one is there (F3, F4).
+            departures: self.dir.url().is_some().then_some(on_record.departures),
         }
     }
 

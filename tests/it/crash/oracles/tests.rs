@@ -110,6 +110,9 @@ fn sound() -> Facts {
         foreign: BTreeSet::new(),
         fresh: operations.iter().map(|op| op.id.clone()).collect(),
         passwords: BTreeMap::from([("create".into(), password("right", "right"))]),
+        // Each of these windows is full: the activations come 200 ms after one another.
+        limits: vec![(Endpoint::Activate, [3, 3, 3]), (Endpoint::CreateUser, [1, 1, 1])],
+        departures: Some(BTreeMap::from([("POST /status/activate".into(), 3), ("POST /users".into(), 1)])),
         operations,
     }
 }
@@ -220,6 +223,35 @@ fn i6_is_broken_by_a_broken_trail_and_by_a_send_that_is_not_in_it() {
     finds("I6", |facts| drop(facts.intents.remove(0)));
     finds("I6", |facts| facts.intents[0].at_ms = 101);
     finds("I6", |facts| facts.intents[0].write = "replace_user".into());
+}
+
+#[test]
+fn i9_is_broken_by_a_call_too_many_in_any_window_and_by_one_that_nobody_counted() {
+    let later = |facts: &mut Facts, ms: i64| {
+        let mut again = call(9, Endpoint::Activate, "/status/activate", 200, Some(json!({})));
+        again.at_ms = facts.journal[1].at_ms + ms;
+        facts.journal.push(again);
+        *facts.departures.as_mut().unwrap().get_mut("POST /status/activate").unwrap() += 1;
+    };
+    for (open, millis) in [(0, 1_000), (1, 60_000), (2, 3_600_000)] {
+        let wide = |facts: &mut Facts| {
+            let mut limit = [1_000; 3];
+            limit[open] = 3;
+            facts.limits[0].1 = limit;
+        };
+        finds("I9", |facts| {
+            wide(facts);
+            later(facts, millis - 1);
+        });
+        let apart = doctored(|facts| {
+            wide(facts);
+            later(facts, millis);
+        });
+        assert!(!apart.iter().any(|what| what.starts_with("I9")), "{apart:?}");
+    }
+    finds("I9", |facts| facts.departures.as_mut().unwrap().clear());
+    finds("I9", |facts| *facts.departures.as_mut().unwrap().get_mut("POST /status/activate").unwrap() = 2);
+    finds("I9", |facts| facts.limits[1].1 = [0, 1, 1]);
 }
 
 #[test]
