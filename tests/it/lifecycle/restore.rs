@@ -10,7 +10,9 @@ use zia_mcp::{
     sandbox::{Endpoint, Fault, SandboxUser},
 };
 
-use super::{FIRST_ID, answer, answered, deleted, leaver, plain_at, provisioned, update::somebody, yes};
+use super::{
+    FIRST_ID, answer, answered, deleted, found, leaver, plain_at, provisioned, until, update::somebody, yes,
+};
 use crate::support::{Bench, Plan, local, remote};
 
 fn from(capture: &str) -> RestoreUser {
@@ -134,6 +136,8 @@ async fn b18_a_taken_address_is_refused_with_who_has_it() {
         let failure = restored(&bench, asked).await.unwrap_err();
         assert_eq!((failure.code, failure.field.as_deref()), (Code::AlreadyExists, Some("capture")));
         assert_eq!(failure.candidates.unwrap()[0].id, i64::try_from(other.id).unwrap());
+        until("the index knows who has it", async || !found(&bench, &user.email).await.users.is_empty())
+            .await;
     }
     assert_eq!(bench.writes(), writes);
 }
