@@ -69,7 +69,8 @@ impl Work {
         loop {
             let struck = planned.struck();
             let report = lifecycle.wait(&id, Duration::from_millis(500)).await?;
-            if struck || report.outcome != Outcome::InProgress {
+            // What cannot be told in half a second goes on: nothing has befallen it yet.
+            if struck || report.outcome == Outcome::Done {
                 return Ok(report);
             }
         }
