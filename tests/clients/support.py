@@ -1,5 +1,6 @@
 """The real binary as child processes: a sandbox tenant, servers in front of it, commands beside it."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -41,6 +42,11 @@ def eventually(look, within=15.0, why="the condition did not come true"):
         assert time.monotonic() < until, why
         time.sleep(0.02)
     return found
+
+
+async def soon(look, within=15.0):
+    """The same, while other tasks go on."""
+    return await asyncio.to_thread(eventually, look, within)
 
 
 def environment(home, **settings):

@@ -7,7 +7,7 @@ import pytest
 from lifecycle_steps import NEW, PERSON, provision
 from mcp.shared.exceptions import MCPError
 from people import accepts, nobody
-from support import ACTIVATE, CREATE, GENERATIONS, LEGACY, MODERN
+from support import ACTIVATE, CREATE, GENERATIONS, LEGACY, MODERN, soon
 from wrong_arguments import new, rows
 
 ROWS = [pytest.param(*row[1:], id=row[0]) for row in rows()]
@@ -191,8 +191,7 @@ async def test_activate_joins_the_activation_that_runs(world):
     world.sandbox.fault("activation_sticks", reads=6)
     async with world.stdio_session("auto") as session:
         making = asyncio.create_task(session.call("provision_user", **NEW))
-        while not world.sandbox.calls(ACTIVATE):
-            await asyncio.sleep(0.05)
+        await soon(lambda: world.sandbox.calls(ACTIVATE))
         joined = await session.call("activate")
         assert joined.outcome in ("done", "already_done"), joined
         assert (await making).outcome == "done"

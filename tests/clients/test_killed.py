@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from lifecycle_steps import PERSON
 from raw_stdio import raw_server
-from support import DELETE, LEGACY
+from support import DELETE, LEGACY, soon
 
 FORM = {"elicitation": {}}
 
@@ -22,9 +22,7 @@ async def approved_delete(server, user):
 
 
 async def delete_arrives(world):
-    async with asyncio.timeout(20):
-        while not world.sandbox.deletes():
-            await asyncio.sleep(0.02)
+    await soon(world.sandbox.deletes, 20)
 
 
 async def killed_during(world, fault, **parameters):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from lifecycle_steps import NEW, PERSON, assert_created_then_active
 from people import accepts
-from support import CREATE, DELETE, GENERATIONS
+from support import CREATE, DELETE, GENERATIONS, soon
 
 SLOW = 5_000  # milliseconds that the tenant holds a write back
 
@@ -39,20 +39,13 @@ async def test_without_a_token_no_progress_is_sent(world):
     assert heard == []
 
 
-async def until(condition, within=20):
-    async with asyncio.timeout(within):
-        while not (found := condition()):
-            await asyncio.sleep(0.05)
-        return found
-
-
 @pytest.mark.parametrize("mode", GENERATIONS)
 @pytest.mark.parametrize("transport", ("stdio", "http"))
 async def test_f43_a_cancelled_call_stops_waiting_and_the_write_still_completes(world, transport, mode):
     world.sandbox.fault("delay", ms=SLOW, endpoint=CREATE)
     async with world.session(transport, mode) as session:
         making = asyncio.create_task(session.call("provision_user", **NEW))
-        await until(lambda: world.sandbox.calls(CREATE))
+        await soon(lambda: world.sandbox.calls(CREATE), 20)
         making.cancel()
         await asyncio.gather(making, return_exceptions=True)
         (moving,) = (await session.call("tenant_status"))["open_operations"]
@@ -75,7 +68,7 @@ async def test_f43_a_client_that_leaves_in_the_middle_of_a_delete_leaves_no_half
     world.sandbox.fault("delay", ms=1_500, endpoint=DELETE)
     async with world.stdio_session("auto", accepts(PERSON)) as session:
         deleting = asyncio.create_task(session.call("deprovision_user", user=PERSON))
-        await until(lambda: world.sandbox.deletes())
+        await soon(world.sandbox.deletes, 20)
         deleting.cancel()
         await asyncio.gather(deleting, return_exceptions=True)
     async with world.stdio_session("auto") as session:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from lifecycle_steps import NEW, PERSON
-from support import CREATE, DELETE, MODERN
+from support import CREATE, DELETE, MODERN, soon
 from test_request_state import ARGUMENTS, accepted, question, somebody
 
 JOINERS = [f"joiner.{n}@example.com" for n in range(8)]
@@ -36,8 +36,7 @@ async def test_f45_a_rolling_restart_under_load_with_new_keys_loses_no_question_
     with world.http() as old, world.http() as new:
         work = [asyncio.create_task(provisioned(world, [old.url, new.url], email)) for email in JOINERS[:4]]
         work += [asyncio.create_task(provisioned(world, [new.url], email)) for email in JOINERS[4:]]
-        while not world.sandbox.calls(CREATE):
-            await asyncio.sleep(0.02)
+        await soon(lambda: world.sandbox.calls(CREATE))
         rekeyed = await asyncio.to_thread(world.run, "store", "rekey")
         assert rekeyed.returncode == 0, rekeyed
         assert not all(task.done() for task in work[:4]), "there is work left on the old server"
