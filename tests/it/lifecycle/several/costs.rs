@@ -43,12 +43,18 @@ async fn five_hundred_of_five_thousand_cost_at_most_twelve_calls_and_the_plan_sa
     assert!(users.iter().all(|u| !there(&bench, u)));
 }
 
-#[tokio::test]
-async fn a_few_whom_the_index_knows_are_read_by_id_and_cost_no_list() {
+/// Eight users of a tenant whose index knows everybody.
+async fn eight_known() -> (Bench, Vec<String>) {
     let bench = Bench::with(Plan::of_users(300)).await;
     found(&bench, "alex").await;
     bench.tenant.clear_journal();
     let users = plain(&bench, 8);
+    (bench, users)
+}
+
+#[tokio::test]
+async fn a_few_whom_the_index_knows_are_read_by_id_and_cost_no_list() {
+    let (bench, users) = eight_known().await;
     assert_eq!(all_deleted(&bench, &users).await.outcome, Outcome::Done);
     let journal = bench.tenant.journal();
     let of = |endpoint: Endpoint| journal.iter().filter(|e| e.endpoint == endpoint).count();
@@ -57,10 +63,7 @@ async fn a_few_whom_the_index_knows_are_read_by_id_and_cost_no_list() {
 
 #[tokio::test]
 async fn whom_a_call_has_read_that_failed_the_same_call_does_not_read_again() {
-    let bench = Bench::with(Plan::of_users(300)).await;
-    found(&bench, "alex").await;
-    bench.tenant.clear_journal();
-    let users = plain(&bench, 8);
+    let (bench, users) = eight_known().await;
     let limited = |seconds: &str| Fault::TooManyRequests { header: Some(seconds.into()), body: None };
     bench.tenant.faults().switch_on(limited("600").on(Endpoint::GetUser).after(5));
     let failure = begin(&bench, &users).await.unwrap_err();
@@ -78,10 +81,7 @@ async fn whom_a_call_has_read_that_failed_the_same_call_does_not_read_again() {
 
 #[tokio::test]
 async fn a_call_that_goes_on_where_another_ended_captures_and_deletes_all() {
-    let bench = Bench::with(Plan::of_users(300)).await;
-    found(&bench, "alex").await;
-    bench.tenant.clear_journal();
-    let users = plain(&bench, 8);
+    let (bench, users) = eight_known().await;
     let page = Fault::HtmlPage { status: 200, applied: false };
     bench.tenant.faults().switch_on(page.on(Endpoint::GetUser).after(5));
     assert_eq!(begin(&bench, &users).await.unwrap_err().code, Code::Upstream);
