@@ -215,8 +215,7 @@ async def test_t18_t27_no_person_and_no_secret_is_in_the_figures(world):
     words = personal(world)
     assert len(words) > 100
     for text in texts:
-        found = [word for word in words if word.lower() in text.lower()]
-        assert not found, found
+        assert not (found := told(words, text)), found
         assert not leaks({"token": HTTP_TOKEN, "key": world.settings["ZIA_API_KEY"], "password": world.settings["ZIA_PASSWORD"]}, {"figures": text.encode()})
         assert not re.search(r"(op|cap)_[0-9a-f]{8}", text)
         assert {label for sample in Figures(text).samples for label in sample.labels} <= LABELS
@@ -228,6 +227,19 @@ def personal(world):
     users = [*world.sandbox.users(), NEW]
     words = {word for u in users for word in (u["name"], u["email"], u.get("comments"), str(u.get("id", ""))) if word}
     return {w for w in words if len(w) > 3} | {"example.com", "Lisbon", "ticket", "Engineering", world.settings["ZIA_USERNAME"], "xxxx"}
+
+
+def told(words, text):
+    """Which of the words the text holds; an id only as a whole number, since the digits of a time may hold any number."""
+    text = text.lower()
+    return [w for w in words if (re.search(rf"(?<![\d.]){w}(?!\d)", text) if w.isdigit() else w.lower() in text)]
+
+
+def test_an_id_counts_as_told_where_it_stands_alone_and_not_inside_the_digits_of_a_time():
+    words = {"200000000", "Lisbon"}
+    assert told(words, 'seconds_sum{user="200000000"} 1') == ["200000000"] == told(words, "calls 200000000.0")
+    assert told(words, "moved to LISBON") == ["Lisbon"]
+    assert told(words, "seconds_sum 0.5200000000000001\nseconds_sum 0.2000000001\nat 1200000000.5") == []
 
 
 def test_a_page_of_another_site_is_told_nothing(table):
