@@ -50,7 +50,8 @@ struct General {
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// How much is logged to stderr: error, warn, info, debug or trace [default: info]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", hide_possible_values = true,
+          value_parser = ["error", "warn", "info", "debug", "trace"])]
     log: Option<String>,
 }
 

@@ -8,6 +8,7 @@ mod activation;
 mod approval;
 mod audit;
 mod authority;
+mod before_image;
 mod begin;
 mod bulk;
 mod changes;

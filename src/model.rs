@@ -8,6 +8,7 @@ mod loopback;
 mod operation;
 mod permit;
 mod scope;
+mod surrogates;
 mod text;
 mod user;
 
@@ -22,5 +23,6 @@ pub use loopback::is_loopback;
 pub use operation::{Action, Operation, State};
 pub use permit::{SendPermit, Write};
 pub use scope::{Scope, Scopes};
+pub use surrogates::mend_surrogates;
 pub use text::{hides, looks_like_another, reads_like_another, shown, unwritable, visible};
 pub use user::{Email, EmailError, Named, User, UserRef, UserRefError};

@@ -1,18 +1,19 @@
 //! `zia-mcp doctor`
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
 use super::{
     Exit, General, TenantChoice,
     output::{BAD, DIM, GOOD, WARN, line, styled, wrapped},
-    wiring::{self, Prepared, Tenant},
+    wiring::{self, Prepared},
 };
 use crate::{
     config::Config,
     lifecycle::Failure,
-    store::Store,
+    model::CallAccount,
+    store::{Store, StoreError},
     zia::{ActivationStatus, Deadline, Error, Kind, Zia},
 };
 
@@ -41,7 +42,7 @@ enum Finding {
 impl Doctor {
     /// Checks everything that the server needs, says for each what to do; fails if anything is bad.
     pub(super) async fn run(self, general: &General) -> Result<(), Exit> {
-        let (config, tenant) = match self.settings(general).await {
+        let (config, prepared) = match self.settings(general).await {
             Ok(read) => read,
             Err(exit) => {
                 show(
@@ -53,7 +54,10 @@ impl Doctor {
         };
         let from = if self.tenant.sandbox { "complete, for an embedded sandbox tenant" } else { "complete" };
         show("settings", Finding::Good(from.into()))?;
-        let mut bad = report("store and key", self.store(&config).await)?;
+        let (finding, store) = self.store(&config).await;
+        let mut bad = report("store and key", finding)?;
+        // Counted with the calls of every server on the store, unless that is what is broken.
+        let tenant = prepared.tenant(store.map(|store| Arc::new(store) as Arc<dyn CallAccount>))?;
         for (name, finding) in tenant_checks(&tenant.zia).await {
             bad += report(name, finding)?;
         }
@@ -66,22 +70,25 @@ impl Doctor {
     }
 
     /// All settings, those of the tenant too.
-    async fn settings(&self, general: &General) -> Result<(Config, Tenant), Exit> {
+    async fn settings(&self, general: &General) -> Result<(Config, Prepared), Exit> {
         let config = wiring::config(general, self.tenant.sandbox)?;
-        // Counted by itself: the store may be what is broken.
-        let tenant = Prepared::new(&config, &self.tenant).await?.tenant(None)?;
-        Ok((config, tenant))
+        let prepared = Prepared::new(&config, &self.tenant).await?;
+        Ok((config, prepared))
     }
 
-    async fn store(&self, config: &Config) -> Finding {
+    /// How the store is, and the store itself where it works.
+    async fn store(&self, config: &Config) -> (Finding, Option<Store>) {
         let settings = wiring::store_settings(config);
         let opened = async {
             let store = Store::open(&settings, wiring::clock()).await?;
             store.health().await?;
             store.check().await?;
-            store.server().await
+            let server = store.server().await?;
+            Ok((store, server))
         };
-        match opened.await {
+        let (store, server) =
+            opened.await.map_or_else(|error: StoreError| (None, Err(error)), |(s, of)| (Some(s), Ok(of)));
+        let finding = match server {
             Ok(None) => Finding::Good(format!(
                 "{} opens, its key fits, it takes writes",
                 settings.state_dir.display()
@@ -101,7 +108,8 @@ impl Doctor {
                     failure.next,
                 )
             }
-        }
+        };
+        (finding, store)
     }
 }
 
@@ -129,8 +137,9 @@ async fn tenant_checks(zia: &Zia) -> Vec<(&'static str, Finding)> {
     let signed_in = match signed_in {
         Ok(()) => Finding::Good(format!("signed in ({})", zia.auth())),
         Err(error) => {
+            let told = limited(&error);
             let failure = Failure::from(error);
-            found.push(("sign-in", Finding::Bad(failure.message, failure.next)));
+            found.push(("sign-in", told.unwrap_or(Finding::Bad(failure.message, failure.next))));
             return found;
         }
     };
@@ -143,7 +152,9 @@ async fn tenant_checks(zia: &Zia) -> Vec<(&'static str, Finding)> {
                 "staged changes wait in the tenant".into(),
                 "see who made them before activating: `tenant_status`".into(),
             ),
-            Err(error) => Finding::Bad(error.to_string(), "check the role of the API administrator".into()),
+            Err(error) => {
+                limited(&error).unwrap_or_else(|| bad(&error, "check the role of the API administrator"))
+            }
         },
     ));
     found.push((
@@ -154,10 +165,10 @@ async fn tenant_checks(zia: &Zia) -> Vec<(&'static str, Finding)> {
                 "not accepted: ZIA activates nothing".into(),
                 "accept the EUSA in the ZIA portal".into(),
             ),
-            Err(error) => Finding::Look(
-                error.to_string(),
-                "if activations do not take effect, look at the EUSA in the portal".into(),
-            ),
+            Err(error) => limited(&error).unwrap_or_else(|| {
+                let next = "if activations do not take effect, look at the EUSA in the portal";
+                Finding::Look(error.to_string(), next.into())
+            }),
         },
     ));
     found.push((
@@ -171,6 +182,17 @@ async fn tenant_checks(zia: &Zia) -> Vec<(&'static str, Finding)> {
         },
     ));
     found
+}
+
+fn bad(error: &Error, next: &str) -> Finding {
+    Finding::Bad(error.to_string(), next.into())
+}
+
+/// That ZIA's limits leave a check for later, if they do.
+fn limited(error: &Error) -> Option<Finding> {
+    let Kind::RateLimited { retry_at } = error.kind else { return None };
+    let text = "not looked at: the calls that ZIA allows are used up".to_owned();
+    Some(Finding::Look(text, format!("run this again after {retry_at:.0}")))
 }
 
 fn clock(zia: &Zia) -> Finding {

@@ -137,7 +137,11 @@ fn server(wired: &Wired, channel: Channel, draining: CancellationToken) -> Resul
 
 /// An address in use is unavailable; anything else about listening is a setting.
 fn unbound(error: HttpError) -> Exit {
-    if matches!(error, HttpError::Bind { .. }) { Exit::unavailable(error) } else { Exit::config(error) }
+    match error {
+        HttpError::Bind { .. } => Exit::unavailable(error),
+        HttpError::Address(_) => Exit::usage(error),
+        _ => Exit::config(error),
+    }
 }
 
 pub(super) async fn readiness(lifecycle: Lifecycle) -> Readiness {

@@ -84,6 +84,8 @@ pub struct ById {
     pub raw: Box<RawValue>,
     /// The user, as this answer shows it; name and address may be encoded.
     pub user: User,
+    /// The vendor's type, if shown.
+    pub kind: Option<String>,
     /// Digest of the documented fields, to notice a change.
     pub object: Digest,
     /// The temporary authentication address, if any.
@@ -285,6 +287,7 @@ impl From<Raw<ZiaUser>> for ById {
         let plain = |text: Option<String>| text.filter(|t| !t.is_empty() && !is_encoded(t));
         Self {
             user: to_user(&found.value),
+            kind: found.value.kind,
             raw: found.raw,
             object,
             temp_auth_email: found.value.temp_auth_email.filter(|e| !e.is_empty()),

@@ -50,7 +50,11 @@ impl Lifecycle {
                 State::AlreadyDone
             }
             ActivationStatus::Active => State::Approved,
-            ActivationStatus::Pending | ActivationStatus::InProgress => {
+            ActivationStatus::InProgress => {
+                details.running = true;
+                State::Approved
+            }
+            ActivationStatus::Pending => {
                 details.foreign = self.others_wait(status).await?;
                 if details.foreign {
                     self.first_state(Action::Activate, actor, &mut details)
@@ -74,15 +78,9 @@ impl Lifecycle {
 
     /// The status; a running activation is waited for.
     async fn status_after_running(&self) -> Result<(ActivationStatus, bool), Failure> {
-        let end = tokio::time::Instant::now() + JOIN;
-        let mut joined = false;
-        loop {
-            let status = self.zia.status(self.interactive().finishing()).await?;
-            if status != ActivationStatus::InProgress || tokio::time::Instant::now() >= end {
-                return Ok((status, joined));
-            }
-            joined = true;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        match self.zia.status(self.interactive().finishing()).await? {
+            ActivationStatus::InProgress => Ok((self.join_running(JOIN).await?, true)),
+            status => Ok((status, false)),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Lifecycle,
     details::Details,
     executor::{FAILED, refusal_event},
-    failure::Failure,
+    failure::{Code, Failure},
     report::{Activation, ActivationState},
 };
 use crate::{
@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a running activation of somebody else is waited for before our first write.
 const OTHERS: Duration = Duration::from_secs(10);
+
+/// How long `activate` waits for a running one, on top of what its caller waited.
+const RUNNING: Duration = Duration::from_secs(60);
 
 /// How often a process says that it is still at its wave.
 const HOLD_AGAIN: Duration = Duration::from_secs(30);
@@ -128,7 +131,7 @@ impl Lifecycle {
     }
 
     /// The tenant's status, once no activation is running or the wait is over.
-    async fn status_at_rest(&self, wait: Duration) -> Result<ActivationStatus, Failure> {
+    pub(super) async fn status_at_rest(&self, wait: Duration) -> Result<ActivationStatus, Failure> {
         let end = tokio::time::Instant::now() + wait;
         loop {
             let status = self.zia.status(self.interactive().finishing()).await?;
@@ -185,6 +188,22 @@ impl Lifecycle {
         result
     }
 
+    /// Waits for the activation that runs (guardrails B28): one is not sent beside another.
+    async fn running_ends(&self) -> Result<(), Failure> {
+        match self.join_running(RUNNING).await? {
+            ActivationStatus::Active => Ok(()),
+            ActivationStatus::InProgress => Err(not_after_running(
+                "an activation is running in ZIA and does not end",
+                "the server watches what it sent; call again later, or look at the activation in the ZIA portal",
+            )),
+            status if self.others_wait(status).await? => Err(not_after_running(
+                "the activation that ran is over, and changes of other administrators wait",
+                "call again: a person decides on those",
+            )),
+            ActivationStatus::Pending => Ok(()),
+        }
+    }
+
     async fn activate_by_itself(
         &self,
         wave: &Wave,
@@ -205,13 +224,22 @@ impl Lifecycle {
             let operation = Operation { details: details.to_value(), ..operation };
             return self.close_by(&ended, vec![operation]).await;
         }
-        if waited && unsent && !details.foreign && self.possibly_staged().await?.is_empty() {
+        let joins = unsent && details.running;
+        if joins && let Err(failure) = self.held(wave, None, self.running_ends()).await {
+            return self.fail_as(&operation, details, failure, FAILED).await.map(drop);
+        }
+        if (waited || joins) && unsent && !details.foreign && self.possibly_staged().await?.is_empty() {
             details.activation = Some(Activation::plain(ActivationState::NotNeeded));
             details.note("the activation that ran already has published what waited; nothing was sent");
             return self.step(&operation, State::AlreadyDone, &details, "activation.covered").await.map(drop);
         }
         self.activate_in(wave, operation).await
     }
+}
+
+/// Why an `activate` sends nothing after it waited for the activation that ran.
+fn not_after_running(message: &str, next: &str) -> Failure {
+    Failure::new(Code::Conflict, format!("{message}; nothing was sent"), next)
 }
 
 fn is_foreign(operation: &Operation) -> bool {

@@ -12,7 +12,7 @@ use super::{
     details::Details,
     failure::{Code, Failure},
     handoff,
-    operation::{self, has_lapsed, is_moving, may_follow},
+    operation::{self, has_lapsed, is_moving, is_watched, may_follow},
     report::Report,
     visit::Visit,
 };
@@ -24,6 +24,17 @@ use crate::{
 
 /// How often an operation that another process may carry out is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Awaited {
+    /// The write and its own activation.
+    Write,
+    /// A person's decision, too.
+    Decision,
+    /// Whatever may still change by itself.
+    Activation,
+}
 
 /// An operation as it stands after a call, and the question to a person if one is due.
 #[derive(Debug)]
@@ -78,7 +89,7 @@ impl Lifecycle {
     /// # Errors
     /// The failure that stopped it, or `STORE_UNAVAILABLE`.
     pub async fn wait(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
-        self.wait_for(id, most, false).await
+        self.wait_for(id, most, Awaited::Write).await
     }
 
     /// The same, waiting for a person's decision, too.
@@ -86,10 +97,22 @@ impl Lifecycle {
     /// # Errors
     /// As [`Lifecycle::wait`].
     pub async fn follow(&self, id: &OperationId, most: Duration) -> Result<Report, Failure> {
-        self.wait_for(id, most, true).await
+        self.wait_for(id, most, Awaited::Decision).await
     }
 
-    async fn wait_for(&self, id: &OperationId, most: Duration, decision: bool) -> Result<Report, Failure> {
+    /// The same, waiting for an activation that is watched on in the background, too.
+    ///
+    /// # Errors
+    /// As [`Lifecycle::wait`].
+    pub(crate) async fn follow_to_the_end(
+        &self,
+        id: &OperationId,
+        most: Duration,
+    ) -> Result<Report, Failure> {
+        self.wait_for(id, most, Awaited::Activation).await
+    }
+
+    async fn wait_for(&self, id: &OperationId, most: Duration, awaited: Awaited) -> Result<Report, Failure> {
         let until = Instant::now() + most;
         let mut changes = self.shared.changes.subscribe();
         loop {
@@ -106,8 +129,14 @@ impl Lifecycle {
             }
             // An unknown outcome that this process is reading ZIA for may yet be settled.
             let moving = is_moving(operation.state) || (operation.state == State::Unknown && running);
-            let undecided = decision && operation.state == State::Awaiting;
-            if !(moving || undecided) || Instant::now() >= until {
+            let waits = match operation.state {
+                State::Awaiting => awaited >= Awaited::Decision,
+                State::NotActive => {
+                    awaited == Awaited::Activation && is_watched(&operation, self.clock.now())
+                }
+                _ => false,
+            };
+            if !(moving || waits) || Instant::now() >= until {
                 return self.report_on(&operation, running).await;
             }
             let look = tokio::time::sleep(LOOK_AGAIN);

@@ -112,9 +112,7 @@ impl Lifecycle {
     async fn check_all(&self, actor: &Actor, asked: &[String], targets: &[Target]) -> Result<(), Failure> {
         let name = |t: &Target| asked.get(t.position).map_or("", String::as_str);
         for target in targets {
-            let kind = target.seen.kind.as_deref();
-            let checked =
-                self.settings.policy.check_user(actor, &target.seen.user, kind, self.zia.own_login());
+            let checked = self.check_both(actor, &target.seen, target.by_id.as_ref());
             checked.map_err(|f| {
                 let message = format!("`{}`: {}", crate::model::shown(name(target)), f.message);
                 Failure { message, ..f }.at("users")

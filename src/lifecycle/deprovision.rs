@@ -61,6 +61,7 @@ impl Lifecycle {
         };
         policy.check_user(actor, &seen.user, seen.kind.as_deref(), self.zia.own_login())?;
         let object = self.object_of(&mut seen, until).await?;
+        self.check_both(actor, &seen, Some(&object))?;
         self.refuse_if_rejected(Some(seen.user.id), &seen.user.email).await?;
         self.refuse_a_second_operation(actor, &seen.user).await?;
         let _drafting = self.drafting();

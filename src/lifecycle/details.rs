@@ -26,6 +26,8 @@ pub(crate) struct Details {
     pub capture: Option<Capture>,
     /// Field by field.
     pub changes: Option<Vec<Change>>,
+    /// Fields that were to change and that ZIA, which answered that it wrote them, shows otherwise.
+    pub unmet: Vec<String>,
     /// Who approved.
     pub approval: Option<Approval>,
     /// When the write was verified.
@@ -46,6 +48,8 @@ pub(crate) struct Details {
     pub rejected: bool,
     /// Other administrators' changes were staged before our first write.
     pub foreign: bool,
+    /// An activation ran, and went on running, when this one was asked for.
+    pub running: bool,
     /// What an update writes.
     pub replacement: Option<Replacement>,
     /// The users of an operation on several, in the caller's order.

@@ -3,24 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{Records, failure::Failure, records::no_such_capture, retention::at_the_terminal};
+use super::{
+    Records, before_image::BeforeImage, failure::Failure, records::no_such_capture,
+    retention::at_the_terminal,
+};
 use crate::{
     model::{CaptureId, Digest, OperationId, UserId},
     store::{AuditEntry, StoreError},
 };
-
-/// A before-image as it was captured.
-#[derive(Deserialize)]
-struct Image<'a> {
-    #[serde(borrow)]
-    row: &'a RawValue,
-    #[serde(borrow)]
-    by_id: &'a RawValue,
-}
 
 /// A line of an export.
 #[derive(Serialize)]
@@ -93,7 +87,7 @@ impl Records {
             Err(StoreError::Purged { .. }) | Ok(None) => return Ok(None),
             opened => opened?.ok_or_else(no_such_capture)?,
         };
-        let image: Image<'_> = serde_json::from_slice(&raw).map_err(|_| StoreError::Corrupt)?;
+        let image = BeforeImage::read(&raw).ok_or(StoreError::Corrupt)?;
         let line = Line {
             id: &info.id,
             tenant: &info.tenant,

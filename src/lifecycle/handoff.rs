@@ -19,7 +19,7 @@ use crate::{
 
 const HANDOFF: &str = "handoff";
 
-const DISCARDED: &str = "a random password was set and kept nowhere; the user signs in through the identity provider, \
+const DISCARDED: &str = "a random password, kept nowhere: the user signs in through the identity provider, \
     or an administrator sets a password in the portal";
 
 const PLANNED: &str = "a random password would be set, and kept for one person to see once within 24 hours, at a \

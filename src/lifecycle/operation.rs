@@ -1,6 +1,7 @@
 //! The state machine of an operation, without I/O.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{
     bulk,
@@ -55,6 +56,7 @@ pub(crate) fn outcome(operation: &Operation, now: Timestamp, running: bool) -> O
         State::Awaiting => Outcome::AwaitingApproval,
         State::Sending | State::Acked if !running => Outcome::Unknown,
         State::Approved | State::Sending | State::Acked => Outcome::InProgress,
+        State::Done | State::NotActive if is_unmet(operation) => Outcome::Failed,
         State::Verified | State::Activating | State::NotActive => Outcome::AppliedNotActive,
         State::Done => Outcome::Done,
         State::AlreadyDone => Outcome::AlreadyDone,
@@ -65,6 +67,11 @@ pub(crate) fn outcome(operation: &Operation, now: Timestamp, running: bool) -> O
         State::Failed => Outcome::Failed,
         State::Unknown => Outcome::Unknown,
     }
+}
+
+/// Whether a part of what was asked for shows not to be done (guardrails F26).
+fn is_unmet(operation: &Operation) -> bool {
+    operation.details.get("unmet").and_then(Value::as_array).is_some_and(|unmet| !unmet.is_empty())
 }
 
 /// The answer of the tool that began an operation.
@@ -104,11 +111,20 @@ pub(crate) fn report(operation: &Operation, now: Timestamp, running: bool) -> Re
     })
 }
 
+/// Whether an activation that was sent is watched on in the background, for a day (guardrails F29).
+pub(crate) fn is_watched(operation: &Operation, now: Timestamp) -> bool {
+    was_sent(operation, &Details::of(operation)) && now.duration_since(operation.updated_at) < GIVEN_UP
+}
+
+/// Whether an operation waits for an activation that was sent.
+fn was_sent(operation: &Operation, details: &Details) -> bool {
+    operation.state == State::NotActive && details.activated_by.is_some()
+}
+
 /// The activation as it is told: one that took a day is watched no more (guardrails F29).
 fn activation(operation: &Operation, details: &Details, now: Timestamp) -> Activation {
     let last = details.activation();
-    let waits = operation.state == State::NotActive && details.activated_by.is_some();
-    if !waits || now.duration_since(operation.updated_at) < GIVEN_UP {
+    if !was_sent(operation, details) || now.duration_since(operation.updated_at) < GIVEN_UP {
         return last;
     }
     let detail = "the activation was sent, the tenant did not read ACTIVE for 24 hours, and the server \

@@ -194,6 +194,9 @@ fn text(field: &str, given: &str, most: usize, notes: &mut Vec<String>) -> Resul
     Ok(composed)
 }
 
+/// Words before a password in a text.
+const PASSWORD_WORDS: [&str; 6] = ["password", "passwd", "passwort", "kennwort", "pwd", "passcode"];
+
 /// Comments may hold line breaks and tabs.
 pub(crate) fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, Failure> {
     let lines: Result<Vec<_>, _> = given
@@ -208,7 +211,23 @@ pub(crate) fn comments(given: &str, notes: &mut Vec<String>) -> Result<String, F
             format!("comments have at most {MAX_COMMENTS} characters in ZIA"),
         ));
     }
+    if reads_like_a_password(&joined) {
+        notes.push("comments read as if they held a password, and every administrator can read them: written as asked".into());
+    }
     Ok(joined)
+}
+
+/// Whether text seems to tell a password (guardrails B20).
+fn reads_like_a_password(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let told = |rest: &str| {
+        let rest = rest.trim_start();
+        let value = rest.strip_prefix([':', '=']).or_else(|| rest.strip_prefix("is "));
+        value.is_some_and(|value| !value.trim_start().is_empty())
+    };
+    PASSWORD_WORDS
+        .iter()
+        .any(|word| text.match_indices(word).any(|(at, _)| text.get(at + word.len()..).is_some_and(told)))
 }
 
 /// The same request, whatever the order of groups and the case of the address.
@@ -298,6 +317,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn no_text_of_comments_panics_the_search_for_passwords(text: String) {
+            let spelt = reads_like_a_password(&text);
+            proptest::prop_assert!(!spelt || PASSWORD_WORDS.iter().any(|w| text.to_lowercase().contains(w)));
+        }
+
+        #[test]
         fn f36_any_text_is_written_clean_or_refused_by_its_field(name: String, email: String, comments: String) {
             let given = ProvisionUser { name, email: format!("{email}@example.com"), comments: Some(comments), ..request() };
             match check(&given) {
@@ -311,6 +336,30 @@ mod tests {
                     proptest::prop_assert!(clean.email.as_str().chars().count() <= MAX_NAME);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn b20_comments_that_read_like_a_password_are_written_with_a_word() {
+        let notes =
+            |text: &str| check(&ProvisionUser { comments: Some(text.into()), ..request() }).unwrap().notes;
+        for told in [
+            "password: hunter2",
+            "His Passwort = geheim",
+            "pwd=x",
+            "joined; the PASSWORD is Tiger1",
+            "passwords password:y",
+        ] {
+            assert_eq!(notes(told).len(), 1, "{told}");
+        }
+        for plain in [
+            "password reset on Monday",
+            "needs a password",
+            "password:",
+            "pwd =",
+            "knows the passcode istanbul",
+        ] {
+            assert!(notes(plain).is_empty(), "{plain}");
         }
     }
 

@@ -27,7 +27,7 @@ impl Lifecycle {
     pub async fn get_operation(&self, actor: &Actor, id: &str, wait: Duration) -> Result<Report, Failure> {
         let id: OperationId = id.parse().map_err(|()| no_such_operation())?;
         self.visible(actor, &id).await?;
-        self.follow(&id, wait).await
+        self.follow_to_the_end(&id, wait).await
     }
 
     /// The caller's newest operations, whatever their state.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    before_image::BeforeImage,
     begin::no_such_operation,
     details::Details,
     failure::{Code, Failure},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{CaptureId, Clock, Operation, OperationId, State},
-    store::{CaptureInfo, Store, Which},
+    store::{CaptureInfo, Store, StoreError, Which},
 };
 
 /// The records of every tenant in a store.
@@ -85,9 +86,9 @@ impl Records {
     pub async fn capture(&self, id: &str) -> Result<CaptureShown, Failure> {
         let id: CaptureId = id.parse().map_err(|()| no_such_capture())?;
         let (info, raw) = self.store.open_capture(&id).await?.ok_or_else(no_such_capture)?;
-        let image: Value = serde_json::from_slice(&raw).map_err(|_| no_such_capture())?;
-        let part = |name: &str| image.get(name).cloned().unwrap_or(Value::Null);
-        Ok(CaptureShown { info, row: part("row"), by_id: part("by_id") })
+        let read = BeforeImage::read(&raw).and_then(BeforeImage::values);
+        let (row, by_id) = read.ok_or(StoreError::Corrupt)?;
+        Ok(CaptureShown { info, row, by_id })
     }
 
     /// The newest before-images.

@@ -2,11 +2,12 @@
 
 mod image;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
     Lifecycle,
+    before_image::BeforeImage,
     begin::Begun,
     details::Details,
     failure::{Code, Failure},
@@ -208,9 +209,8 @@ impl Lifecycle {
 
     async fn image_of(&self, info: &CaptureInfo) -> Result<Image, Failure> {
         let (_, raw) = self.opened_capture(&info.id).await?.ok_or_else(no_capture)?;
-        let whole: Value = serde_json::from_slice(&raw).map_err(|_| unwritable())?;
-        let part = |name: &str| whole.get(name).unwrap_or(&Value::Null);
-        Image::of(part("row"), part("by_id")).ok_or_else(unwritable)
+        let read = BeforeImage::read(&raw).and_then(BeforeImage::values);
+        read.and_then(|(row, by_id)| Image::of(&row, &by_id)).ok_or_else(unwritable)
     }
 
     async fn opened_capture(

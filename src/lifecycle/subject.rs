@@ -1,11 +1,11 @@
 //! The one user that an operation is about: found live, read whole, captured, changed by one at a time.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::value::RawValue;
 
 use super::{
     Lifecycle,
     audit::entry,
+    before_image::BeforeImage,
     details::Details,
     failure::{Code, Failure},
     find::user_candidates,
@@ -32,6 +32,22 @@ impl Lifecycle {
         let same =
             object.plain_email.as_ref().is_none_or(|e| e.to_lowercase() == seen.user.email.to_lowercase());
         if same { Ok(object) } else { Err(disagree()) }
+    }
+
+    /// Refuses a user whom the row or the answer by id shows to be out of bounds: the two may disagree.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` or `PROTECTED`, with the rule's name.
+    pub(crate) fn check_both(
+        &self,
+        actor: &Actor,
+        seen: &Seen,
+        object: Option<&ById>,
+    ) -> Result<(), Failure> {
+        let (policy, own) = (&self.settings.policy, self.zia.own_login());
+        policy.check_user(actor, &seen.user, seen.kind.as_deref(), own)?;
+        let Some(object) = object else { return Ok(()) };
+        policy.check_user(actor, &as_by_id(&seen.user, &object.user), object.kind.as_deref(), own)
     }
 
     /// Refuses to begin while another operation on the user is open (guardrails F31).
@@ -96,7 +112,7 @@ impl Lifecycle {
         seen: &Seen,
         object: &ById,
     ) -> Result<Capture, Failure> {
-        let raw = before_image(&seen.row, &object.raw);
+        let raw = BeforeImage { row: &seen.row, by_id: &object.raw }.to_bytes();
         let new = NewCapture {
             tenant: self.tenant(),
             operation: operation.id.clone(),
@@ -113,9 +129,16 @@ impl Lifecycle {
     }
 }
 
-/// Both forms in which ZIA shows the user, as it sent them.
-fn before_image(row: &RawValue, by_id: &RawValue) -> Vec<u8> {
-    format!(r#"{{"format":1,"row":{},"by_id":{}}}"#, row.get(), by_id.get()).into_bytes()
+/// The user by id; what may come encoded there, or not at all, is as in the row.
+fn as_by_id(row: &User, by_id: &User) -> User {
+    let groups = if by_id.groups.is_empty() { &row.groups } else { &by_id.groups };
+    User {
+        name: row.name.clone(),
+        email: row.email.clone(),
+        department: by_id.department.as_ref().or(row.department.as_ref()).cloned(),
+        groups: groups.clone(),
+        ..by_id.clone()
+    }
 }
 
 /// The user that an argument names, by exact address or id.

@@ -87,6 +87,7 @@ impl Lifecycle {
         };
         policy.check_user(actor, &seen.user, seen.kind.as_deref(), self.zia.own_login())?;
         let object = self.object_of(&mut seen, until).await?;
+        self.check_both(actor, &seen, Some(&object))?;
         let before = as_read(&seen, &object, checked.name.is_some())?;
         let mut details = Details { notes: checked.notes, ..Details::default() };
         let groups = self.resolve_groups_change(request, &before, until).await?;

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::{
     Lifecycle,
     details::Details,
+    failure::Failure,
     report::{Activation, ActivationState},
 };
 use crate::{
@@ -63,6 +64,19 @@ impl Lifecycle {
                 "the tenant did not read ACTIVE in time; the server goes on watching, `activate` asks again",
             ),
         }
+    }
+
+    /// Waits for the activation that runs, and closes what it covers once the tenant reads `ACTIVE`.
+    ///
+    /// # Errors
+    /// What ZIA answered.
+    pub(super) async fn join_running(&self, wait: Duration) -> Result<ActivationStatus, Failure> {
+        let waiting = self.sent_and_waiting().await;
+        let status = self.status_at_rest(wait).await?;
+        if status == ActivationStatus::Active {
+            self.close(waiting).await;
+        }
+        Ok(status)
     }
 
     /// Goes on watching in the background the activations that were sent, if there are any.

@@ -86,13 +86,13 @@ fn unknown_fields(first: &str, all: &[&str], schema: &JsonObject) -> Failure {
         schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|p| p.keys()).collect();
     let has = |list: &[&str]| all.iter().any(|n| list.contains(n));
     let message = format!("unknown argument: {}", names.join(", "));
-    let known = known.into_iter().cloned().collect::<Vec<_>>().join(", ");
     let first = crate::model::shown(first);
     if has(&APPROVALS) {
         let next = "leave it out: approvals are given by a person, never by an argument";
         return Failure::new(Code::InvalidArgument, message, next).at(&first);
     }
-    if has(&PRIVILEGES) {
+    // Only where fields of a user are set; elsewhere such a name is unknown like any other.
+    if has(&PRIVILEGES) && known.iter().any(|k| *k == "name") {
         let next = "this server makes no administrators; a ZIA administrator can, in the portal";
         return Failure::new(Code::Protected, message, next).at(&first);
     }
@@ -100,6 +100,7 @@ fn unknown_fields(first: &str, all: &[&str], schema: &JsonObject) -> Failure {
         let next = "leave it out: a password is never an argument";
         return Failure::new(Code::InvalidArgument, message, next).at(&first);
     }
+    let known = known.into_iter().cloned().collect::<Vec<_>>().join(", ");
     Failure::new(Code::InvalidArgument, message, format!("the arguments are: {known}")).at(&first)
 }
 
@@ -172,5 +173,8 @@ mod tests {
     #[test]
     fn privileges_cannot_be_asked_for() {
         assert_eq!(refused(json!({"user": 1, "name": "x", "adminUser": true})).code, Code::Protected);
+        let other = JsonObject::from_iter([("properties".into(), json!({"user": {}}))]);
+        let arguments = json!({"user": 1, "type": "SUPERADMIN"}).as_object().cloned();
+        assert_eq!(read::<Args>(&other, arguments).unwrap_err().code, Code::InvalidArgument);
     }
 }

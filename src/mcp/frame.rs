@@ -15,6 +15,8 @@ use std::borrow::Cow;
 use rmcp::model::RequestId;
 use serde::Serialize;
 
+use crate::model::mend_surrogates;
+
 /// Nested objects and arrays that a message may have, its own object included (guardrails F41).
 pub const MAX_DEPTH: usize = 32;
 
@@ -99,10 +101,22 @@ pub fn check(bytes: &[u8]) -> Result<Frame<'_>, Refusal> {
     if text.starts_with('\u{FEFF}') {
         return Err(Refusal::new(PARSE_ERROR, "the message starts with a byte order mark"));
     }
-    let message =
-        walk::message(text).map_err(|_| Refusal::new(PARSE_ERROR, "the message is not valid JSON"))?;
+    let message = walk::message(text).map_err(|_| unreadable(text))?;
     let id = message.id.usable();
     judge(message).map_err(|(code, text)| Refusal::new(code, text).with_id(id))
+}
+
+/// Half of a surrogate pair is JSON and no text: who sent it is told by the request's id (guardrails F36).
+fn unreadable(text: &str) -> Refusal {
+    let mended = mend_surrogates(text);
+    let id = walk::message(&mended).ok().and_then(|message| message.id.usable());
+    match id {
+        Some(_) => {
+            Refusal::new(INVALID_PARAMS, "a text holds half of a surrogate pair, which is no character")
+                .with_id(id)
+        }
+        None => Refusal::new(PARSE_ERROR, "the message is not valid JSON"),
+    }
 }
 
 type Wrong = (i32, &'static str);

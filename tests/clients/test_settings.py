@@ -173,7 +173,12 @@ def test_an_empty_setting_is_told(world, name):
 
 def test_a_wrong_log_level_is_told(world):
     ran = world.run("serve", "--log", "loud")
-    assert ran.returncode in (64, CONFIG) and "--log" in ran.stderr, (ran.returncode, ran.stderr)
+    assert ran.returncode == 64 and "--log" in ran.stderr, (ran.returncode, ran.stderr)
+
+
+def test_an_address_that_is_none_is_a_mistake_of_usage(world):
+    ran = world.run("serve", "--http", "nonsense")
+    assert ran.returncode == 64 and "HOST:PORT" in ran.stderr, (ran.returncode, ran.stderr)
 
 
 def test_a_host_that_does_not_answer_is_told_as_such(world):

@@ -29,7 +29,7 @@ MALFORMED = {
     "a byte order mark": (b"\xef\xbb\xbf" + call('{"query":"a"}'), PARSE),
     "UTF-16": (call('{"query":"a"}').decode().encode("utf-16-be").replace(b"\n", b""), PARSE),
     "invalid UTF-8": (call('{"query":"a"}').replace(b"a", b"\xff\xfe", 1), PARSE),
-    "a lone surrogate": (call('{"query":"\\ud800"}'), None),
+    "a lone surrogate": (call('{"query":"\\ud800"}'), INVALID_PARAMS),
     "cut off": (call('{"query":"a"}')[:-3], PARSE),
     "trailing comma": (call('{"query":"a",}'), PARSE),
     "no JSON": (b"hello", PARSE),

@@ -1,6 +1,6 @@
 //! One activation: recorded with what it covers, sent, watched, and told to all that it covers.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use tokio::{sync::RwLockWriteGuard, time::sleep};
 
@@ -20,6 +20,9 @@ use crate::{
     zia::{self, Deadline, Kind, Landed},
 };
 
+/// How long `PENDING` is read after an activation whose answer was lost, before it is sent again.
+const LOST: Duration = Duration::from_secs(4);
+
 /// Operations that are closed in one transaction.
 const BATCH: usize = 50;
 
@@ -29,6 +32,8 @@ enum Answer {
     Ended(Activation),
     /// It did not leave, for its limit: it is the next one's turn once the limit allows it.
     Limited(zia::Error),
+    /// Its answer was lost, and the tenant goes on reading `PENDING`.
+    Lost,
 }
 
 impl Lifecycle {
@@ -58,8 +63,10 @@ impl Lifecycle {
             let answer = self.held(wave, gate, self.send_and_watch(permit)).await?;
             let last = attempt == MAX_SENDS;
             match answer {
-                Answer::Limited(_) if !last => {}
+                // Sent again: an activation can be repeated (K11).
+                Answer::Limited(_) | Answer::Lost if !last => {}
                 Answer::Limited(error) => return self.tell(refused(error), by, sent, covered).await,
+                Answer::Lost => return self.tell(lost(), by, sent, covered).await,
                 Answer::Ended(activation) => {
                     if last || !self.is_hidden(&activation, &sent.id, &covered).await? {
                         return self.tell(activation, by, sent, covered).await;
@@ -75,7 +82,7 @@ impl Lifecycle {
     }
 
     /// Does some work while no write begins, for a while; this process is at the wave all the time.
-    async fn held<T>(
+    pub(super) async fn held<T>(
         &self,
         wave: &Wave,
         gate: Option<RwLockWriteGuard<'_, ()>>,
@@ -116,9 +123,24 @@ impl Lifecycle {
                 Ok(match (not_done, &error.kind) {
                     (true, Kind::RateLimited { .. }) => Answer::Limited(error),
                     (true, _) => Answer::Ended(refused(error)),
-                    (false, _) => Answer::Ended(unless_refused(self.watch(PROMPT).await, error)),
+                    (false, Kind::Server) => Answer::Ended(unless_refused(self.watch(PROMPT).await, error)),
+                    (false, _) => self.watch_lost().await,
                 })
             }
+        }
+    }
+
+    /// What became of an activation whose answer was lost.
+    async fn watch_lost(&self) -> Answer {
+        let soon = self.watch(LOST).await;
+        match soon.state {
+            ActivationState::Queued => Answer::Lost,
+            // Still running, or not to be read.
+            ActivationState::Pending => match self.watch(PROMPT).await {
+                Activation { state: ActivationState::Queued, .. } => Answer::Lost,
+                watched => Answer::Ended(watched),
+            },
+            _ => Answer::Ended(soon),
         }
     }
 
@@ -209,8 +231,16 @@ fn step_of(ended: &Ended, operation: Operation) -> Option<Result<Step, Failure>>
 
 /// An error of ZIA's own that published nothing is a failure, not a place in a queue (guardrails F28).
 fn unless_refused(watched: Activation, error: zia::Error) -> Activation {
-    let queued = watched.state == ActivationState::Queued;
-    if queued && error.kind == Kind::Server { refused(error) } else { watched }
+    if watched.state == ActivationState::Queued { refused(error) } else { watched }
+}
+
+/// Nobody knows whether ZIA heard of an activation, however often it was sent.
+fn lost() -> Activation {
+    Activation::with(
+        ActivationState::Pending,
+        "ZIA's answers to the activation were lost and it still reads PENDING: whether it took one is not known; the \
+         server goes on watching, `activate` sends another",
+    )
 }
 
 fn refused(error: zia::Error) -> Activation {

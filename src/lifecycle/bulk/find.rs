@@ -8,9 +8,10 @@ use super::{
     twice,
 };
 use crate::{
-    directory::{Lookup, MAX_PAGES, Seen},
+    directory::{ById, Lookup, MAX_PAGES, Seen},
     lifecycle::{
         Lifecycle,
+        before_image::BeforeImage,
         subject::{disagree, not_found, several},
     },
     model::{Digest, UserId, UserRef},
@@ -34,15 +35,14 @@ pub(crate) struct Target {
     pub(super) seen: Seen,
     /// Digest of the documented fields, as read by id or, for many, in the list.
     pub(super) object: Digest,
-    by_id: Option<Box<serde_json::value::RawValue>>,
+    pub(super) by_id: Option<ById>,
 }
 
 impl Target {
     /// The user as ZIA shows it; for many, its row stands for the answer by id.
     pub(super) fn before_image(&self) -> Vec<u8> {
-        let row = self.seen.row.get();
-        let by_id = self.by_id.as_ref().map_or(row, |raw| raw.get());
-        format!(r#"{{"format":1,"row":{row},"by_id":{by_id}}}"#).into_bytes()
+        let row = &*self.seen.row;
+        BeforeImage { row, by_id: self.by_id.as_ref().map_or(row, |found| &found.raw) }.to_bytes()
     }
 }
 
@@ -170,7 +170,7 @@ impl Lifecycle {
         if read.user.id != seen.user.id {
             return Err(disagree());
         }
-        Ok(Target { position, seen, object: read.object, by_id: Some(read.raw) })
+        Ok(Target { position, seen, object: read.object, by_id: Some(read) })
     }
 
     /// A user who is not there: already deleted by us, or not found.

@@ -1,5 +1,7 @@
 //! Finding out what became of a write, by reading.
 
+use serde_json::json;
+
 use super::{VERIFIED, look::Sight, staged, wording};
 use crate::{
     lifecycle::{
@@ -10,7 +12,7 @@ use crate::{
         failure::{Code, Failure},
         handoff,
         reconcile::{Journal, Seen, Verdict, Wish, conclude},
-        report::Subject,
+        report::{Change, Subject},
     },
     model::{Operation, State, User, Write},
 };
@@ -92,6 +94,7 @@ impl Lifecycle {
     ) -> Result<Operation, Failure> {
         let mut operation = operation.clone();
         note_differences(&mut details, journal, &sight);
+        note_unmet(&mut details, journal, &sight);
         match (journal.wish, sight.user) {
             (Wish::Delete, _) => {
                 if let Some(id) = operation.subject {
@@ -217,6 +220,29 @@ fn note_differences(details: &mut Details, journal: &Journal, sight: &Sight) {
         Wish::Replace => wording::REPLACED_BY_READING,
         Wish::Delete => wording::BY_ABSENCE,
     });
+}
+
+/// Takes what ZIA does not show as written out of the changes (guardrails F26).
+fn note_unmet(details: &mut Details, journal: &Journal, sight: &Sight) {
+    let (Wish::Replace, Some(user)) = (journal.wish, &sight.user) else { return };
+    let differs = |field: &str| sight.differs.iter().any(|name| name.ends_with(field));
+    // A text that is neither as before nor as written is ZIA's own spelling of it.
+    let is_unmet = |change: &&Change| {
+        differs(&change.field)
+            && match change.field.as_str() {
+                "name" => change.from == json!(user.name),
+                "comments" => change.from == json!(user.comments),
+                _ => true,
+            }
+    };
+    let asked = details.changes.iter().flatten();
+    let unmet: Vec<_> = asked.filter(is_unmet).map(|change| change.field.clone()).collect();
+    if unmet.is_empty() {
+        return;
+    }
+    details.changes.iter_mut().for_each(|all| all.retain(|change| !unmet.contains(&change.field)));
+    details.note(wording::unmet(&unmet));
+    details.unmet = unmet;
 }
 
 fn write_of(operation: &Operation) -> Result<Write, Failure> {

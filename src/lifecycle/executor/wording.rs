@@ -44,6 +44,15 @@ pub(super) fn contradicted(write: Write) -> String {
     )
 }
 
+/// Said when ZIA answered that it wrote what it does not show.
+pub(super) fn unmet(fields: &[String]) -> String {
+    format!(
+        "not done, or undone at once: {}; whatever else was asked for is applied; look at the user with find_user, \
+         then ask again",
+        fields.join(", ")
+    )
+}
+
 /// Said while the outcome of a write is not known.
 pub(super) fn lost(write: Write) -> String {
     format!("ZIA's reply to the {} was lost; the server reads ZIA until that is settled", name(write))

@@ -78,6 +78,10 @@ impl Image {
                 "the user was disabled, which ZIA's API cannot set: the restored user is enabled".into(),
             );
         }
+        let texts = [Some(&self.name), self.comments.as_ref()];
+        if texts.into_iter().flatten().any(|text| text.contains('\u{FFFD}')) {
+            notes.push("a character of name or comments that no text can hold comes back as U+FFFD".into());
+        }
         if !self.foreign.is_empty() {
             notes.push(format!("captured, and set by ZIA alone: {}", self.foreign.join(", ")));
         }

@@ -56,7 +56,8 @@ fn what_is_no_json_is_a_parse_error() {
         b"nonsense".to_vec(),
         br#"{"jsonrpc":"2.0","id":1,"method":"ping"} x"#.to_vec(),
         br#"{"jsonrpc":"2.0","id":NaN,"method":"ping"}"#.to_vec(),
-        br#"{"jsonrpc":"2.0","id":1,"method":"a\ud800"}"#.to_vec(),
+        br#"{"jsonrpc":"2.0","method":"a\ud800"}"#.to_vec(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"a\ud800""#.to_vec(),
         br#"{'jsonrpc':'2.0'}"#.to_vec(),
         b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}".to_vec(),
         b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}".to_vec(),
@@ -67,6 +68,17 @@ fn what_is_no_json_is_a_parse_error() {
         assert_eq!(code(bad), PARSE_ERROR, "{text}");
     }
     assert_eq!(code(call("NaN")), PARSE_ERROR);
+}
+
+#[test]
+fn f36_half_a_surrogate_pair_is_answered_to_who_sent_it() {
+    for bad in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"a\ud800"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"find_user","arguments":{"query":"\udc00"}}}"#.to_owned(),
+    ] {
+        let refusal = check(bad.as_bytes()).unwrap_err();
+        assert_eq!((refusal.code, refusal.id), (INVALID_PARAMS, Some(RequestId::Number(1))), "{bad}");
+    }
 }
 
 #[test]

@@ -235,6 +235,23 @@ async fn our_own_running_activation_is_joined_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn b28_beside_an_activation_that_runs_for_long_none_is_sent() {
+    let bench = with(Fault::ActivationSticks { reads: None }.times(1)).await;
+    let other = bench.elsewhere(Plan::default()).await;
+    let theirs = tokio::spawn(async move { provisioned(&other, newcomer(NORA)).await.unwrap() });
+    bench.tenant.arrived(Endpoint::Activate, 1).await;
+    // Answered only once the caller has waited as long as an answer may take.
+    let begun = bench.lifecycle.activate(local()).await.unwrap();
+    assert_eq!(bench.lifecycle.report(&begun.operation).await.unwrap().outcome, Outcome::InProgress);
+    assert_eq!(bench.calls("POST /status/activate"), 1);
+    bench.tenant.other_admin().activate();
+    let report = bench.lifecycle.wait(&begun.operation, INTERACTIVE).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::Done | Outcome::AlreadyDone), "{report:?}");
+    assert_eq!(bench.calls("POST /status/activate"), 1);
+    theirs.await.unwrap();
+}
+
+#[tokio::test]
 async fn f28_a_delete_whose_activation_fails_stays_told_as_deleted() {
     let bench = with(Fault::ActivationFails { status: 400 }).await;
     let (id, email) = plain(&bench);
@@ -254,4 +271,33 @@ async fn a_lost_reply_to_an_activation_that_happened_is_settled_by_the_status() 
     let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
     assert_eq!((report.outcome, report.activation.state), (Outcome::Done, ActivationState::Active));
     assert_eq!(bench.calls("POST /status/activate"), 1);
+}
+
+#[tokio::test]
+async fn k11_a_lost_activation_that_did_not_happen_is_sent_again() {
+    let lost = [
+        Fault::ReplyLostBeforeApply,
+        Fault::HtmlPage { status: 200, applied: false },
+        Fault::TruncatedBody { after: Some(0) },
+    ];
+    let each = lost.map(|fault| async move {
+        let bench = with(fault.on(Endpoint::Activate).times(1)).await;
+        let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+        assert_eq!((report.outcome, report.activation.state), (Outcome::Done, ActivationState::Active));
+        assert!(bench.calls("POST /status/activate") <= 2);
+        assert!(bench.tenant.user_by_email(NORA).is_some_and(|u| bench.tenant.live_user(u.id).is_some()));
+    });
+    join_all(each).await;
+}
+
+#[tokio::test]
+async fn an_activation_that_is_lost_each_time_is_told_as_not_known() {
+    let bench = with(Fault::ReplyLostBeforeApply.on(Endpoint::Activate)).await;
+    let report = provisioned(&bench, newcomer(NORA)).await.unwrap();
+    assert_eq!(
+        (report.outcome, report.activation.state),
+        (Outcome::AppliedNotActive, ActivationState::Pending)
+    );
+    assert!(report.activation.detail.as_ref().unwrap().contains("not known"), "{report:?}");
+    assert_eq!(bench.calls("POST /status/activate"), 3, "as often as one operation may");
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 use zia_mcp::{
-    lifecycle::{ActivationState, Answer, Code, DeprovisionUser, Outcome, Policy, Records, Settings},
+    lifecycle::{
+        ActivationState, Answer, Code, DeprovisionUser, DeprovisionUsers, Outcome, Policy, Records, Settings,
+    },
     model::Clock,
     sandbox::{Endpoint, Fault},
 };
@@ -114,6 +116,42 @@ async fn a_user_who_becomes_an_administrator_in_the_list_alone_is_still_protecte
     bench.tenant.faults().switch_on(fault.on(Endpoint::ListUsers));
     let failure = bench.lifecycle.deprovision(local(), leaver("alex.kim@example.com")).await.unwrap_err();
     assert_eq!(failure.code, Code::Protected);
+}
+
+#[tokio::test]
+async fn b8_whom_the_answer_by_id_alone_shows_to_be_an_administrator_is_protected() {
+    let encoded = "kiUDkh50JxDI7zyijrXwUB44JkIvK+nQeGDbhxHJmfo=";
+    for (field, value) in [
+        ("adminUser", json!(true)),
+        ("isNonEditable", json!(true)),
+        ("type", json!("SUPERADMIN")),
+        ("groups", json!([{"id": 7, "name": "Board"}])),
+    ] {
+        let policy = Policy { protected_groups: vec!["Board".into()], ..Policy::default() };
+        let settings = Settings { policy, ..Settings::default() };
+        let bench = Bench::with(Plan { settings, ..Plan::default() }).await;
+        let users = [plain_at(&bench, 0), plain_at(&bench, 1)];
+        for name in ["plain", encoded] {
+            let mut by_id = json!({"id": users[0].id, "name": users[0].name, "email": users[0].email,
+                "groups": users[0].groups, "department": users[0].department, "adminUser": false});
+            if name == encoded {
+                (by_id["name"], by_id["email"]) = (json!(encoded), json!(encoded));
+            }
+            by_id[field] = value.clone();
+            let content_type = "application/json".into();
+            let fault =
+                Fault::AnswerWith { status: 200, content_type, body: by_id.to_string(), applied: false };
+            bench.tenant.faults().clear();
+            bench.tenant.faults().switch_on(fault.on(Endpoint::GetUser));
+            let email = &users[0].email;
+            let failure = bench.lifecycle.deprovision(local(), leaver(email)).await.unwrap_err();
+            assert_eq!(failure.code, Code::Protected, "{field}, {name}: {failure:?}");
+            let several = DeprovisionUsers { users: vec![email.clone()], reason: None };
+            let failure = bench.lifecycle.deprovision_users(local(), several).await.unwrap_err();
+            assert_eq!(failure.code, Code::Protected, "{field}, {name}: {failure:?}");
+        }
+        assert!(bench.store.captures(None, 10).await.unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

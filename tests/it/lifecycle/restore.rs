@@ -42,6 +42,44 @@ fn may_go(user: &SandboxUser) -> bool {
 }
 
 #[tokio::test]
+async fn f36_a_user_with_half_a_surrogate_pair_is_captured_shown_exported_and_restored() {
+    let bench = Bench::new().await;
+    let user = plain_at(&bench, 0);
+    let text = |name: &str| format!(r#""{name}":"a\ud800b""#);
+    let groups = json!(user.groups).to_string();
+    let body = format!(
+        r#"{{"id":{},"name":"Ada","email":"{}","groups":{groups},"comments":"a\ud800b",{}}}"#,
+        user.id,
+        user.email,
+        text("newField")
+    );
+    let answer = |body: String| Fault::AnswerWith {
+        status: 200,
+        content_type: "application/json".into(),
+        body,
+        applied: false,
+    };
+    bench.tenant.faults().switch_on(answer(body.clone()).on(Endpoint::GetUser).times(2));
+    bench.tenant.faults().switch_on(answer(format!("[{body}]")).on(Endpoint::ListUsers).times(1));
+    let gone = deleted(&bench, &user.email).await;
+    assert_eq!(gone.outcome, Outcome::Done, "{gone:?}");
+    bench.tenant.faults().clear();
+    let id = gone.capture.unwrap().id;
+    let records = Records::new(bench.store.clone(), Clock::system());
+    let shown = records.capture(id.as_str()).await.unwrap();
+    assert_eq!(
+        (&shown.row["comments"], &shown.by_id["newField"]),
+        (&json!("a\u{FFFD}b"), &json!("a\u{FFFD}b"))
+    );
+    let line = records.export_line(&id).await.unwrap().unwrap();
+    assert_eq!(line.matches(r"a\ud800b").count(), 4, "as ZIA sent it: {}", *line);
+    let back = restored(&bench, &user.email).await.unwrap();
+    assert_eq!(back.outcome, Outcome::Done, "{back:?}");
+    assert!(back.notes.iter().any(|n| n.contains("U+FFFD")), "{:?}", back.notes);
+    assert_eq!(bench.tenant.user_by_email(&user.email).unwrap().name, "Ada");
+}
+
+#[tokio::test]
 async fn every_seeded_user_comes_back_equal_and_live() {
     let bench = Bench::with(Plan::of_users(120)).await;
     let users: Vec<_> = bench.tenant.users().into_iter().filter(may_go).collect();

@@ -152,6 +152,36 @@ async fn a_field_that_changed_unasked_is_told() {
     assert!(report.notes.iter().any(|n| n.contains("disabled")), "{:?}", report.notes);
 }
 
+#[tokio::test]
+async fn f26_a_field_that_zia_answered_to_have_written_and_shows_as_before_is_not_told_as_done() {
+    let bench = Bench::new().await;
+    let before = somebody(&bench);
+    let shown = json!({"id": before.id, "name": NEW, "email": before.email, "groups": before.groups,
+                       "department": before.department, "adminUser": false});
+    bench.tenant.faults().switch_on(answers(&shown).on(Endpoint::GetUser).after(2));
+    let request = UpdateUser { department: Some("Design".into()), ..renamed(&before.email, NEW) };
+    assert_ne!(before.department.as_ref().map(|d| d.name.as_str()), Some("Design"));
+    let report = updated(&bench, request).await.unwrap();
+    // What took effect is published all the same.
+    assert_eq!((report.outcome, report.activation.state), (Outcome::Failed, ActivationState::Active));
+    let changed: Vec<_> = report.changes.iter().flatten().map(|c| c.field.as_str()).collect();
+    assert_eq!(changed, ["name"]);
+    assert!(report.notes.iter().any(|n| n.starts_with("not done") && n.contains("department")), "{report:?}");
+    assert_eq!(bench.calls("PUT /users/{id}"), 1);
+}
+
+#[tokio::test]
+async fn a_text_that_zia_spells_its_own_way_is_told_and_done() {
+    let bench = Bench::new().await;
+    let before = somebody(&bench);
+    let shown = json!({"id": before.id, "name": NEW.to_uppercase(), "email": before.email, "groups": before.groups,
+                       "department": before.department, "adminUser": false});
+    bench.tenant.faults().switch_on(answers(&shown).on(Endpoint::GetUser).after(2));
+    let report = updated(&bench, renamed(&before.email, NEW)).await.unwrap();
+    assert_eq!((report.outcome, report.changes.unwrap().len()), (Outcome::Done, 1));
+    assert!(report.notes.iter().any(|n| n.contains("another name")), "{:?}", report.notes);
+}
+
 async fn with_lost_reply(fault: Fault) -> (Bench, SandboxUser, Report) {
     let bench = Bench::new().await;
     let before = somebody(&bench);
