@@ -54,6 +54,7 @@ async fn fill(store: &Store, tenant: &str, state: State) {
             actor: Actor::new("local", "bench 1", Channel::Stdio),
             state,
             own: false,
+            alone: false,
             arguments: Digest::of(&n.to_le_bytes()),
             subject: UserId::new(n),
             users: Vec::new(),

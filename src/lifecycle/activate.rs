@@ -69,10 +69,11 @@ impl Lifecycle {
         if state == State::Awaiting {
             self.check_open(actor).await?;
         }
-        let operation = self.create(actor, Action::Activate, state, arguments, None, &details).await?;
-        if state == State::Approved {
+        let created = self.create(actor, Action::Activate, state, arguments, None, &details).await;
+        if let (State::Approved, Ok(operation)) = (state, &created) {
             self.carry_out(operation.clone());
         }
+        let operation = self.or_joined(actor, Action::Activate, &arguments, created).await?;
         Ok(self.asking(actor, &operation))
     }
 

@@ -277,6 +277,8 @@ impl Lifecycle {
             state,
             // A draft is its process's until it is captured.
             own: state == State::Approved || action.deletes(),
+            // Another process on the store may have begun the same at this moment.
+            alone: !state.is_ended(),
             arguments,
             subject,
             users: users.clone(),
@@ -308,7 +310,30 @@ impl Lifecycle {
         let found = self.store.joinable(self.tenant(), &actor.caller, action, arguments).await?;
         let Some(operation) = found else { return Ok(None) };
         let live = self.load(&operation.id).await?;
-        Ok(Some(live).filter(|o| o.actor.is(actor) && (o.state == State::Awaiting || is_moving(o.state))))
+        let is_open = |s: State| matches!(s, State::Awaiting | State::Unknown) || is_moving(s);
+        Ok(Some(live).filter(|o| o.actor.is(actor) && is_open(o.state)))
+    }
+
+    /// The same operation that another process has begun meanwhile, where that is why this one failed.
+    ///
+    /// # Errors
+    /// The failure, where there is none; what the store answered.
+    pub(crate) async fn or_joined(
+        &self,
+        actor: &Actor,
+        action: Action,
+        arguments: &Digest,
+        created: Result<Operation, Failure>,
+    ) -> Result<Operation, Failure> {
+        match created {
+            Err(failure) if failure.code == Code::Conflict => {
+                match self.joinable(actor, action, arguments).await? {
+                    Some(open) if !self.discarded_draft(&open).await? => Ok(open),
+                    _ => Err(failure),
+                }
+            }
+            other => other,
+        }
     }
 
     /// Refuses a caller who already has the most operations waiting.

@@ -72,7 +72,10 @@ impl Lifecycle {
         }
         self.check_open(actor).await?;
         let (mut asked, targets, by_list) = Box::pin(self.find_all(&request.users, &refs, until)).await?;
-        self.check_all(actor, &request.users, &targets).await?;
+        if let Err(failure) = self.check_all(actor, &request.users, &targets).await {
+            let open = self.or_joined(actor, Action::DeprovisionUsers, &arguments, Err(failure)).await?;
+            return Ok(self.asking(actor, &open));
+        }
         if targets.is_empty() {
             return self.nothing_to_delete(actor, arguments, asked).await;
         }
@@ -94,8 +97,11 @@ impl Lifecycle {
         }
         self.first_state(Action::DeprovisionUsers, actor, &mut details);
         let _drafting = self.drafting();
-        let drafted = self.draft_several(actor, arguments, &targets, &details).await?;
-        let operation = self.capture_all(drafted, details, &targets).await?;
+        let captured = match self.draft_several(actor, arguments, &targets, &details).await {
+            Ok(drafted) => self.capture_all(drafted, details, &targets).await,
+            Err(failure) => Err(failure),
+        };
+        let operation = self.or_joined(actor, Action::DeprovisionUsers, &arguments, captured).await?;
         Ok(self.asking(actor, &operation))
     }
 

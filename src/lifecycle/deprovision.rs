@@ -63,9 +63,9 @@ impl Lifecycle {
         let object = self.object_of(&mut seen, until).await?;
         self.check_both(actor, &seen, Some(&object))?;
         self.refuse_if_rejected(Some(seen.user.id), &seen.user.email).await?;
-        self.refuse_a_second_operation(actor, &seen.user).await?;
         let _drafting = self.drafting();
-        let operation = self.draft_deletion(actor, request, arguments, seen, object).await?;
+        let drafted = self.draft_deletion(actor, request, arguments, seen, object).await;
+        let operation = self.or_joined(actor, Action::DeprovisionUser, &arguments, drafted).await?;
         Ok(self.asking(actor, &operation))
     }
 
@@ -77,6 +77,7 @@ impl Lifecycle {
         seen: Seen,
         object: ById,
     ) -> Result<Operation, Failure> {
+        self.refuse_a_second_operation(actor, &seen.user).await?;
         let mut details = Details {
             user: Some(Subject::User(seen.user.clone())),
             reason: request.reason.clone(),

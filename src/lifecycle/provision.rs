@@ -108,10 +108,11 @@ impl Lifecycle {
             self.check_open(actor).await?;
             self.refuse_if_rejected(None, request.email.trim()).await?;
         }
-        let operation = self.create(actor, Action::ProvisionUser, state, arguments, None, &details).await?;
-        if state == State::Approved {
+        let created = self.create(actor, Action::ProvisionUser, state, arguments, None, &details).await;
+        if let (State::Approved, Ok(operation)) = (state, &created) {
             self.carry_out(operation.clone());
         }
+        let operation = self.or_joined(actor, Action::ProvisionUser, &arguments, created).await?;
         Ok(self.asking(actor, &operation))
     }
 

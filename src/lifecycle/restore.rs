@@ -76,10 +76,11 @@ impl Lifecycle {
             self.check_open(actor).await?;
             self.refuse_if_rejected(None, &found.image.email).await?;
         }
-        let operation = self.create(actor, Action::RestoreUser, state, arguments, None, &details).await?;
-        if state == State::Approved {
+        let created = self.create(actor, Action::RestoreUser, state, arguments, None, &details).await;
+        if let (State::Approved, Ok(operation)) = (state, &created) {
             self.carry_out(operation.clone());
         }
+        let operation = self.or_joined(actor, Action::RestoreUser, &arguments, created).await?;
         Ok(self.asking(actor, &operation))
     }
 

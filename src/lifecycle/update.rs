@@ -105,13 +105,13 @@ impl Lifecycle {
             let ended = self.create(actor, Action::UpdateUser, state, arguments, id, &details).await?;
             return Ok(Begun::plain(&ended));
         }
-        self.refuse_a_second_operation(actor, &seen.user).await?;
         details.object = Some(object.object.to_string());
         details.replacement = Some(target);
         details.changes = Some(asked);
         let first = self.first_state(Action::UpdateUser, actor, &mut details);
         let state = if request.dry_run { State::Planned } else { first };
-        let operation = self.draft_change(actor, state, arguments, &seen, &object, details).await?;
+        let drafted = self.draft_change(actor, state, arguments, &seen, &object, details).await;
+        let operation = self.or_joined(actor, Action::UpdateUser, &arguments, drafted).await?;
         Ok(self.asking(actor, &operation))
     }
 
@@ -125,6 +125,7 @@ impl Lifecycle {
         object: &ById,
         mut details: Details,
     ) -> Result<Operation, Failure> {
+        self.refuse_a_second_operation(actor, &seen.user).await?;
         if state == State::Awaiting {
             self.check_open(actor).await?;
             self.refuse_if_rejected(Some(seen.user.id), &seen.user.email).await?;

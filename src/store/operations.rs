@@ -33,6 +33,8 @@ pub struct NewOperation {
     pub state: State,
     /// Whether this process carries it out from now on.
     pub own: bool,
+    /// Whether it is refused while an open one of the caller's has the same arguments.
+    pub alone: bool,
     /// Digest of the canonical arguments.
     pub arguments: Digest,
     /// The user it is about, if there is one yet.
@@ -114,6 +116,9 @@ impl Store {
             let renewed = if new.own { Some(self.renew(&mut tx).await?) } else { None };
             operation.owner = renewed.as_ref().and_then(|r| r.owner.clone());
             self.refuse_if_held(&mut tx, &operation).await?;
+            if new.alone {
+                self.refuse_if_joinable(&mut tx, &operation).await?;
+            }
             self.insert(&mut tx, &operation).await?;
             self.hold(&mut tx, &operation, &new.users).await?;
             self.append(&mut tx, Subject::of(&operation), audit).await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Store, StoreError,
-    engine::bounded,
+    engine::{Tx, bounded},
     operations::{Row, columns},
 };
 use crate::model::{Action, Digest, Operation, OperationId, UserId};
@@ -61,7 +61,8 @@ impl Store {
             "SELECT ",
             columns!(),
             " FROM operations o WHERE o.tenant = $1 AND o.arguments = $2 AND o.caller = $3 AND o.action = $4 \
-             AND o.ended = 0 AND o.expires_at > $5 ORDER BY o.ordinal DESC LIMIT 1"
+             AND o.ended = 0 AND o.state <> 'not_active' AND (o.expires_at > $5 OR o.state <> 'awaiting') \
+             ORDER BY o.ordinal DESC LIMIT 1"
         );
         let query = sqlx::query_as(SQL)
             .bind(tenant)
@@ -70,6 +71,22 @@ impl Store {
             .bind(action.as_str())
             .bind(self.now().as_microsecond());
         self.one(query).await
+    }
+
+    /// Refuses an operation that [`Store::joinable`] would find another one for.
+    pub(super) async fn refuse_if_joinable(&self, tx: &mut Tx, op: &Operation) -> Result<(), StoreError> {
+        let open: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM operations WHERE tenant = $1 AND arguments = $2 AND caller = $3 AND action = $4 \
+             AND ended = 0 AND state <> 'not_active' AND (expires_at > $5 OR state <> 'awaiting')",
+        )
+        .bind(op.tenant.as_str())
+        .bind(self.arguments_key(&op.arguments))
+        .bind(self.caller_key(&op.actor.caller))
+        .bind(op.action.as_str())
+        .bind(self.now().as_microsecond())
+        .fetch_one(&mut **tx)
+        .await?;
+        if open == 0 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     /// The newest open operation on a user.

@@ -33,6 +33,7 @@ async fn approved(store: &Store) -> Operation {
         actor: Actor::new("local", "test", Channel::Stdio),
         own: false,
         state: State::Awaiting,
+        alone: false,
         arguments: Digest::of(b"arguments"),
         subject: Some(user),
         users: Vec::new(),

@@ -9,6 +9,7 @@ mod deprovision;
 mod find;
 mod handoff;
 mod index;
+mod joined;
 mod killed;
 mod lists;
 mod lost;

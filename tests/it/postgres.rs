@@ -80,6 +80,7 @@ fn new_operation(store: &Store, id: i64) -> NewOperation {
         actor: Actor::new("local", "a client 1.0", Channel::Stdio),
         state: State::Awaiting,
         own: false,
+        alone: false,
         arguments: Digest::of(&id.to_le_bytes()),
         subject: Some(user(id)),
         users: Vec::new(),

@@ -92,6 +92,7 @@ impl Home {
             actor: actor(),
             state,
             own: false,
+            alone: false,
             arguments: Digest::of(b"arguments"),
             subject,
             users: Vec::new(),

@@ -32,6 +32,7 @@ async fn fill(home: &Home, store: &Store, n: i64) {
         actor: Actor::new("caller-cyrene", "ClientName77", Channel::Http),
         state: State::Awaiting,
         own: false,
+        alone: false,
         arguments: Digest::of_json(&arguments),
         subject: Some(user(n)),
         users: Vec::new(),
