@@ -62,6 +62,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
@@ -110,6 +111,9 @@ pub const INTERACTIVE: Duration = Duration::from_secs(45);
 
 /// Operations taken up from an earlier process that go on at a time.
 const TAKEN_UP: usize = 16;
+
+/// When to call again after a database server did not answer.
+const STORE_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// How the use cases behave.
 #[derive(Clone, Debug)]
@@ -239,6 +243,16 @@ impl Lifecycle {
             Some(failure) => Err(failure),
             None => Ok(self.store.health().await?),
         }
+    }
+
+    /// Says when to call again where a database server does not answer (guardrails F7).
+    pub fn when_to_retry(&self, failure: Failure) -> Failure {
+        let waits = failure.code == Code::StoreUnavailable && failure.retry_at.is_none();
+        if !waits || !self.store.is_remote() {
+            return failure;
+        }
+        let at = self.clock.now().saturating_add(STORE_AGAIN).unwrap_or(Timestamp::MAX);
+        failure.retry_at(at)
     }
 
     /// Says how the console's address is learned: a URL without a slash at its end.

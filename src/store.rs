@@ -223,6 +223,11 @@ impl Store {
         self.0.vault.digest("email", email.to_lowercase().as_bytes())
     }
 
+    /// Whether the records are in a database server's keeping.
+    pub fn is_remote(&self) -> bool {
+        self.0.engine.is_remote()
+    }
+
     /// Checks that a record can be written to disk now, and that enough of the disk is free.
     ///
     /// # Errors

@@ -8,7 +8,8 @@
 //! names: ids, counts, durations, codes.
 //!
 //! Two walls help. Types that hold secrets mask themselves, and crates that would log what passes
-//! through them (rmcp, hyper, reqwest, sqlx …) are capped at `warn`, whatever level is asked for.
+//! through them (hyper, reqwest, sqlx …) are capped at `warn`, whatever level is asked for; rmcp, which
+//! warns of each error with what the client sent, says nothing.
 //! A panic is logged with its place only, since its message may hold anything.
 //!
 //! Writing happens on its own thread and drops lines rather than wait, so that nobody who stops
@@ -65,10 +66,10 @@ impl Level {
         }
     }
 
-    /// This level for our crate, at most `warn` for every other.
+    /// This level for our crate, at most `warn` for every other, and nothing of rmcp.
     fn filter(self) -> EnvFilter {
         let others = self.min(Self::Warn).as_str();
-        EnvFilter::new(format!("{others},zia_mcp={}", self.as_str()))
+        EnvFilter::new(format!("{others},rmcp=off,zia_mcp={}", self.as_str()))
     }
 }
 

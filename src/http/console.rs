@@ -25,7 +25,7 @@ use axum::{
         },
     },
     middleware,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -135,6 +135,7 @@ pub(super) fn router(console: Console, site: Site) -> Result<Router, HttpError> 
     let room = Room { console, site, jar, attempts, desk: desk.map(Arc::new) };
     let pages = Router::new()
         .route(PATH, get(front))
+        .route("/console/", get(|| async { Redirect::permanent(PATH) }))
         .route("/console/style.css", get(style))
         .route("/console/sign-in", get(sign_in::leave).post(sign_in::by_code))
         .route("/console/signed-in", get(sign_in::arrive))

@@ -177,7 +177,7 @@ fn call(message: walk::Message<'_>) -> Result<Frame<'_>, Wrong> {
 }
 
 /// Methods that ask for an answer, so that one without an id is a mistake, not a notification.
-fn is_request(method: &str) -> bool {
+pub(super) fn is_request(method: &str) -> bool {
     matches!(
         method,
         "initialize"

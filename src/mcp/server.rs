@@ -7,11 +7,11 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
-        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec,
-        ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
-        UnsubscribeRequestParams,
+        CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, Implementation,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+        RequestStateCodec, ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter,
+        Tool, UnsubscribeRequestParams,
     },
     service::{RequestContext, SubscriptionContext},
 };
@@ -21,6 +21,7 @@ use super::{
     ask::is_modern,
     call::Call,
     complete,
+    frame::is_request,
     prompts::Prompts,
     reply::{Refusal, internal, refused},
     resources, scopes,
@@ -162,10 +163,13 @@ impl Server {
     ) -> Result<CallToolResponse, Refusal> {
         // Before ZIA is asked anything, so that a store that fails is told at once.
         if tools::writes(tool) {
-            self.lifecycle().ready().await?;
+            self.lifecycle().ready().await.map_err(|failure| self.lifecycle().when_to_retry(failure))?;
         }
         let call = Call::new(self, tool, actor, context, request);
-        let answer = tools::call(&call, request.arguments.take()).await;
+        let answer = tools::call(&call, request.arguments.take()).await.map_err(|refusal| match refusal {
+            Refusal::Tool(failure) => Refusal::Tool(Box::new(self.lifecycle().when_to_retry(*failure))),
+            other => other,
+        });
         if let (Err(Refusal::Tool(failure)), true) = (&answer, tools::writes(tool)) {
             self.lifecycle().record_refusal(&call.actor, &tool.name, failure).await;
         }
@@ -335,6 +339,19 @@ impl ServerHandler for Server {
     ) -> Result<(), ErrorData> {
         self.subscriptions.remove(&request.uri);
         Ok(())
+    }
+
+    /// What rmcp could not read as any request that it knows.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(if is_request(&request.method) {
+            ErrorData::invalid_params("the parameters do not fit this method", None)
+        } else {
+            ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "there is no such method", None)
+        })
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {

@@ -212,7 +212,7 @@ impl Lifecycle {
                 self.step(sent, State::AlreadyDone, &details, "user.absent").await.map(Some)
             }
             State::Failed if error.kind == Kind::Duplicate && wish == Wish::Create => {
-                self.already_there(sent, details, error).await
+                self.already_there(sent, details, refusal(error)).await
             }
             State::Failed => {
                 if error.kind == Kind::Refused && write == Write::CreateUser {
@@ -228,19 +228,20 @@ impl Lifecycle {
     }
 
     /// ZIA says that somebody has the address: who that is decides what the caller is told (B18).
-    async fn already_there(
+    ///
+    /// `otherwise` is why it failed where nobody can be shown.
+    pub(super) async fn already_there(
         &self,
         sent: &Operation,
         mut details: Details,
-        error: zia::Error,
+        otherwise: Failure,
     ) -> Result<Option<Operation>, Failure> {
         let Some(Subject::Draft(draft)) = details.user.clone() else { return Err(internal()) };
         let email: Email = draft.email.parse().map_err(|_| internal())?;
         let (began, until) = (self.clock.now(), Deadline::after(READING).finishing());
         let seen = match self.directory.look_up(&UserRef::Email(email), until).await {
             Ok(Lookup::Found(seen)) => seen,
-            // Nobody can be shown: ZIA's own word stands.
-            _ => return self.fail(sent, details, refusal(error)).await,
+            _ => return self.fail(sent, details, otherwise).await,
         };
         let ended = match same_or_refuse(&draft, &seen.user, "ZIA created nobody") {
             Ok(()) => {

@@ -31,6 +31,10 @@ impl Lifecycle {
             }
             if journal.did_nothing() {
                 let failure = Failure::new(Code::Upstream, "ZIA refused the write", "ask again");
+                if journal.wish == Wish::Create {
+                    // For what is not on record any more: it may have been for a user who is there (B18).
+                    return self.already_there(&operation, details, failure).await;
+                }
                 return self.fail(&operation, details, failure).await;
             }
             details.note(wording::STOPPED);

@@ -72,6 +72,25 @@ async fn a_role_that_may_not_change_the_trail_serves_and_the_server_refuses_the_
 }
 
 #[tokio::test]
+async fn t25_the_owner_too_changes_the_trail_only_after_taking_the_trigger_away() {
+    let place = Place::on_postgres();
+    let store = Host::of(&place).open().await;
+    store.audit(TENANT, None, None, entry()).await.unwrap();
+    let mut hands: AnyConnection = place.insider().await;
+    for sql in ["UPDATE audit SET body = '{}'", "DELETE FROM audit", "TRUNCATE audit"] {
+        let refused = sqlx::raw_sql(sql).execute(&mut hands).await.unwrap_err();
+        assert!(refused.to_string().contains("only added"), "{sql}: {refused}");
+    }
+    assert_eq!(store.audit_records(TENANT, 1, 100).await.unwrap().len(), 1);
+    sqlx::raw_sql("ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit")
+        .execute(&mut hands)
+        .await
+        .unwrap();
+    hands.close().await.unwrap();
+    assert_eq!(store.audit_records(TENANT, 1, 100).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
 async fn a_role_without_rights_to_change_the_schema_says_who_has_to() {
     let place = Place::on_postgres();
     let url = place.url().unwrap().parse::<url::Url>().unwrap();
