@@ -1,6 +1,13 @@
 //! Groups and departments: by id or by exact name.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -33,6 +40,8 @@ const STALE_FOR_A_MISS: Duration = Duration::from_secs(20);
 pub(super) struct Names {
     /// Never held across an await.
     list: Mutex<Option<Listing>>,
+    /// See [`Pages::honest`].
+    honest_pages: AtomicUsize,
 }
 
 /// All groups or departments, as read.
@@ -161,10 +170,7 @@ impl Directory {
     }
 
     async fn names(&self, kind: NameKind, max_age: Duration, until: Deadline) -> Result<Listing, Error> {
-        let names = match kind {
-            NameKind::Group => &self.shared.groups,
-            NameKind::Department => &self.shared.departments,
-        };
+        let names = self.names_of(kind);
         if let Some(known) = names.younger_than(max_age) {
             return Ok(known);
         }
@@ -188,6 +194,13 @@ impl Directory {
         Ok(listing)
     }
 
+    fn names_of(&self, kind: NameKind) -> &Names {
+        match kind {
+            NameKind::Group => &self.shared.groups,
+            NameKind::Department => &self.shared.departments,
+        }
+    }
+
     /// The list as this or another process last read it.
     async fn kept_names(&self, kind: NameKind) -> Option<Listing> {
         let kept = self.store.kept_names(self.zia.tenant(), kind).await.inspect_err(unread).ok()??;
@@ -199,7 +212,9 @@ impl Directory {
     async fn read_names(&self, kind: NameKind, until: Deadline) -> Result<Listing, Error> {
         let (as_of, read_at) = (self.clock.now(), Instant::now());
         let (mut items, mut seen) = (Vec::new(), HashSet::new());
-        let mut pages = Pages::new(PAGE, 0);
+        let names = self.names_of(kind);
+        let honest = names.honest_pages.load(Ordering::Relaxed);
+        let mut pages = Pages::new(PAGE, honest).knowing(names.known());
         let mut complete = false;
         for page in 1..=MAX_PAGES {
             let query = ListQuery { search: None, page, page_size: PAGE };
@@ -207,9 +222,12 @@ impl Directory {
                 NameKind::Group => self.zia.groups(&query, until).await?,
                 NameKind::Department => self.zia.departments(&query, until).await?,
             };
+            let distinct = rows.iter().map(|row| row.id).collect::<HashSet<_>>().len();
             let (count, before) = (rows.len(), items.len());
             items.extend(rows.into_iter().filter(|r| seen.insert(r.id)).map(named));
-            match pages.take(count, items.len() - before) {
+            let next = pages.take(count, distinct, items.len() - before);
+            names.honest_pages.fetch_max(pages.honest(), Ordering::Relaxed);
+            match next {
                 Next::More => {}
                 Next::End => {
                     complete = true;
@@ -226,6 +244,12 @@ impl Names {
     fn younger_than(&self, age: Duration) -> Option<Listing> {
         let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         list.as_ref().filter(|l| l.read_at.elapsed() <= age).cloned()
+    }
+
+    /// How many the last list had, whatever its age.
+    fn known(&self) -> usize {
+        let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        list.as_ref().map_or(0, |kept| kept.items.len())
     }
 
     /// Keeps a list, unless a later one is kept.
