@@ -12,6 +12,7 @@ mod index;
 mod killed;
 mod lists;
 mod lost;
+mod names;
 mod nth;
 mod provision;
 mod recover;
