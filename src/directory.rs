@@ -4,6 +4,7 @@
 //! user lists an hour. This room turns them into answers that say how sure they are, keeps what they
 //! showed in the store's index, and reads the whole list from time to time to see what changed.
 
+mod choose;
 mod fields;
 mod filler;
 mod haystack;
@@ -15,9 +16,10 @@ mod users;
 
 use std::sync::Arc;
 
+pub use choose::NameError;
+pub(crate) use choose::choose;
 pub use index::{IndexSettings, Known, Remembered};
-pub(crate) use names::choose;
-pub use names::{Listing, NameError};
+pub use names::Listing;
 pub use search::{Search, Searched};
 pub use users::{ById, Everyone, Lookup, Seen};
 pub(crate) use users::{MAX_PAGES, is_encoded, to_user};

@@ -163,7 +163,7 @@ impl Directory {
                 usize::try_from(filling.honest).unwrap_or(0),
                 usize::try_from(filling.first).unwrap_or(0),
             );
-            let next = pages.take(rows.len(), new);
+            let next = pages.take(rows.len(), ids.len(), new);
             self.note(rows.iter().map(listed), began, true).await?;
             filling = Filling {
                 page: filling.page.saturating_add(1),
@@ -173,10 +173,10 @@ impl Directory {
                 twice: filling.twice + (rows.len() - new) as u64,
                 ..filling
             };
-            self.shared.facts.honest_pages.fetch_max(pages.honest(), Ordering::Relaxed);
             match next {
                 Next::More => self.store.save_filling(tenant, &filling).await?,
                 Next::End => {
+                    self.shared.facts.honest_pages.store(pages.honest(), Ordering::Relaxed);
                     self.store.complete_sweep(tenant, filling.began, Some(&filling)).await?;
                     tracing::info!(
                         users = filling.rows,
@@ -186,8 +186,7 @@ impl Directory {
                     return Ok(());
                 }
                 Next::Repeats => {
-                    let again = Filling::new(self.clock.now(), filling.honest);
-                    self.store.save_filling(tenant, &again).await?;
+                    self.store.save_filling(tenant, &Filling::new(self.clock.now(), 0)).await?;
                     return Err(Stopped::Repeats);
                 }
             }
@@ -195,7 +194,9 @@ impl Directory {
             if self.store.take_filling(tenant).await? == Turn::Elsewhere {
                 return Err(StoreError::Conflict.into());
             }
-            tokio::time::sleep(self.settings.pause).await;
+            if !(filling.page == 2 && pages.is_short()) {
+                tokio::time::sleep(self.settings.pause).await;
+            }
         }
     }
 
@@ -206,9 +207,8 @@ impl Directory {
                 tracing::debug!(%error, "a list of names could not be read");
             }
         }
-        let honest = self.store.honest_pages(self.zia.tenant()).await?;
-        let known = self.shared.facts.honest_pages.load(Ordering::Relaxed) as u64;
-        let filling = Filling::new(self.clock.now(), honest.max(known));
+        // Nothing is believed of page lengths: the sweep looks anew, and what it sees counts for all.
+        let filling = Filling::new(self.clock.now(), 0);
         self.store.save_filling(self.zia.tenant(), &filling).await?;
         Ok(filling)
     }

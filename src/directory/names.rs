@@ -1,12 +1,20 @@
 //! Groups and departments: by id or by exact name.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
     Directory,
+    choose::{NameError, choose, unknown},
     index::unread,
     pages::{Next, Pages},
 };
@@ -25,14 +33,22 @@ const MAX_PAGES: u32 = 141;
 /// How long a list is believed without being read again.
 const FRESH: Duration = Duration::from_secs(600);
 
-/// An unknown name makes the list be read again once it is this old.
-const STALE_FOR_A_MISS: Duration = Duration::from_secs(20);
+/// How old a list may be that says which groups are still there.
+const RECENT: Duration = Duration::from_secs(20);
+
+/// For each call that it cost to read a list again for a name that it lacks, no other miss makes it
+/// be read for so long: a caller with nonsense names gets at most 240 calls an hour of the 400.
+const MISS: Duration = Duration::from_secs(15);
 
 /// The names of one kind, as last read.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Never held across an await.
     list: Mutex<Option<Listing>>,
+    /// Until when no name that is missing makes the list be read again; never held across an await.
+    missed_until: Mutex<Option<Instant>>,
+    /// See [`Pages::honest`].
+    honest_pages: AtomicUsize,
 }
 
 /// All groups or departments, as read.
@@ -45,27 +61,8 @@ pub struct Listing {
     /// Whether the list was read to its end.
     pub complete: bool,
     read_at: Instant,
-}
-
-/// A name that does not resolve to one id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameError {
-    /// Nothing has that id or name; the list may hold similar ones.
-    Unknown {
-        /// What was asked for.
-        asked: String,
-        /// Similar names.
-        similar: Vec<Named>,
-        /// Whether the list was read to its end, so that absence is proven.
-        proven: bool,
-    },
-    /// Several have that name.
-    Ambiguous {
-        /// What was asked for.
-        asked: String,
-        /// All that have it.
-        candidates: Vec<Named>,
-    },
+    /// What reading it cost.
+    calls: u32,
 }
 
 impl Directory {
@@ -83,6 +80,48 @@ impl Directory {
     /// What ZIA's list answered.
     pub async fn departments(&self, until: Deadline) -> Result<Listing, Error> {
         self.names(NameKind::Department, FRESH, until).await
+    }
+
+    /// All groups; read again if none in memory has just this name or id.
+    ///
+    /// # Errors
+    /// What ZIA's list answered, unless the list in memory has at least a part of the name.
+    pub async fn groups_with(&self, text: &str, until: Deadline) -> Result<Listing, Error> {
+        self.names_with(NameKind::Group, text, until).await
+    }
+
+    /// All departments, like [`groups_with`](Self::groups_with).
+    ///
+    /// # Errors
+    /// What ZIA's list answered, unless the list in memory has at least a part of the name.
+    pub async fn departments_with(&self, text: &str, until: Deadline) -> Result<Listing, Error> {
+        self.names_with(NameKind::Department, text, until).await
+    }
+
+    async fn names_with(&self, kind: NameKind, text: &str, until: Deadline) -> Result<Listing, Error> {
+        let began = Instant::now();
+        let listing = self.names(kind, FRESH, until).await?;
+        let text = text.trim().to_lowercase();
+        if text.is_empty() || !is_missing(&listing, &text) {
+            return Ok(listing);
+        }
+        let part = listing.items.iter().any(|n| n.name.to_lowercase().contains(&text));
+        match self.again(kind, listing.clone(), began, until).await {
+            Err(_) if part => Ok(listing),
+            read => read,
+        }
+    }
+
+    /// Forgets the lists of groups and departments: ZIA has shown another name than they hold.
+    pub async fn forget_names(&self) {
+        for kind in [NameKind::Group, NameKind::Department] {
+            self.names_of(kind).forget();
+            // What other processes begin with next is as old as can be, so that they read it anew.
+            let list = NameList { items: Vec::new(), as_of: Timestamp::UNIX_EPOCH, complete: false };
+            if let Err(error) = self.store.keep_names(self.zia.tenant(), kind, &list).await {
+                unread(&error);
+            }
+        }
     }
 
     /// Resolves groups by id or exact name; each asked one gives one or a reason.
@@ -121,7 +160,7 @@ impl Directory {
         wanted: &[Named],
         until: Deadline,
     ) -> Result<Vec<Option<Named>>, Error> {
-        let listing = self.names(kind, STALE_FOR_A_MISS, until).await?;
+        let listing = self.names(kind, RECENT, until).await?;
         let find = |w: &Named| {
             let mut by_name = listing.items.iter().filter(|n| n.name == w.name);
             let only = by_name.next().filter(|_| by_name.next().is_none());
@@ -151,20 +190,42 @@ impl Directory {
         asked: &[String],
         until: Deadline,
     ) -> Result<Vec<Result<Named, NameError>>, Error> {
+        let began = Instant::now();
         let mut listing = self.names(kind, FRESH, until).await?;
-        let missing =
-            |l: &Listing| asked.iter().any(|a| matches!(pick(l, a), Err(NameError::Unknown { .. })));
-        if missing(&listing) && listing.read_at.elapsed() > STALE_FOR_A_MISS {
-            listing = self.names(kind, STALE_FOR_A_MISS, until).await?;
+        if asked.iter().any(|a| is_missing(&listing, a)) {
+            listing = self.again(kind, listing, began, until).await?;
         }
         Ok(asked.iter().map(|a| pick(&listing, a)).collect())
     }
 
+    /// The list once more, since it lacks what is asked for, unless it was read after that was asked
+    /// or another miss has just made it be read.
+    async fn again(
+        &self,
+        kind: NameKind,
+        listing: Listing,
+        asked: Instant,
+        until: Deadline,
+    ) -> Result<Listing, Error> {
+        if listing.read_at >= asked {
+            return Ok(listing);
+        }
+        let names = self.names_of(kind);
+        let _one = self.shared.listing.lock().await;
+        // Whoever waited takes what another has read meanwhile.
+        if let Some(newer) = names.newer_than(listing.read_at) {
+            return Ok(newer);
+        }
+        if names.missed_lately() {
+            return Ok(listing);
+        }
+        let listing = self.read_and_keep(kind, until).await?;
+        names.missed(listing.calls);
+        Ok(listing)
+    }
+
     async fn names(&self, kind: NameKind, max_age: Duration, until: Deadline) -> Result<Listing, Error> {
-        let names = match kind {
-            NameKind::Group => &self.shared.groups,
-            NameKind::Department => &self.shared.departments,
-        };
+        let names = self.names_of(kind);
         if let Some(known) = names.younger_than(max_age) {
             return Ok(known);
         }
@@ -178,8 +239,12 @@ impl Directory {
                 return Ok(known);
             }
         }
+        self.read_and_keep(kind, until).await
+    }
+
+    async fn read_and_keep(&self, kind: NameKind, until: Deadline) -> Result<Listing, Error> {
         let listing = self.read_names(kind, until).await?;
-        names.keep(listing.clone());
+        self.names_of(kind).keep(listing.clone());
         let Listing { items, as_of, complete, .. } = listing.clone();
         let list = NameList { items, as_of, complete };
         if let Err(error) = self.store.keep_names(self.zia.tenant(), kind, &list).await {
@@ -188,28 +253,41 @@ impl Directory {
         Ok(listing)
     }
 
+    fn names_of(&self, kind: NameKind) -> &Names {
+        match kind {
+            NameKind::Group => &self.shared.groups,
+            NameKind::Department => &self.shared.departments,
+        }
+    }
+
     /// The list as this or another process last read it.
     async fn kept_names(&self, kind: NameKind) -> Option<Listing> {
         let kept = self.store.kept_names(self.zia.tenant(), kind).await.inspect_err(unread).ok()??;
         let age = Duration::try_from(self.clock.now().duration_since(kept.as_of)).ok()?;
         let NameList { items, as_of, complete } = kept;
-        Some(Listing { items, as_of, complete, read_at: Instant::now().checked_sub(age)? })
+        Some(Listing { items, as_of, complete, read_at: Instant::now().checked_sub(age)?, calls: 0 })
     }
 
     async fn read_names(&self, kind: NameKind, until: Deadline) -> Result<Listing, Error> {
         let (as_of, read_at) = (self.clock.now(), Instant::now());
         let (mut items, mut seen) = (Vec::new(), HashSet::new());
-        let mut pages = Pages::new(PAGE, 0);
-        let mut complete = false;
+        let names = self.names_of(kind);
+        let honest = names.honest_pages.load(Ordering::Relaxed);
+        let mut pages = Pages::new(PAGE, honest).knowing(names.known());
+        let (mut complete, mut calls) = (false, 0);
         for page in 1..=MAX_PAGES {
+            calls = page;
             let query = ListQuery { search: None, page, page_size: PAGE };
             let rows = match kind {
                 NameKind::Group => self.zia.groups(&query, until).await?,
                 NameKind::Department => self.zia.departments(&query, until).await?,
             };
+            let distinct = rows.iter().map(|row| row.id).collect::<HashSet<_>>().len();
             let (count, before) = (rows.len(), items.len());
             items.extend(rows.into_iter().filter(|r| seen.insert(r.id)).map(named));
-            match pages.take(count, items.len() - before) {
+            let next = pages.take(count, distinct, items.len() - before);
+            names.honest_pages.fetch_max(pages.honest(), Ordering::Relaxed);
+            match next {
                 Next::More => {}
                 Next::End => {
                     complete = true;
@@ -218,7 +296,7 @@ impl Directory {
                 Next::Repeats => break,
             }
         }
-        Ok(Listing { items, as_of, complete, read_at })
+        Ok(Listing { items, as_of, complete, read_at, calls })
     }
 }
 
@@ -226,6 +304,33 @@ impl Names {
     fn younger_than(&self, age: Duration) -> Option<Listing> {
         let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         list.as_ref().filter(|l| l.read_at.elapsed() <= age).cloned()
+    }
+
+    fn newer_than(&self, read_at: Instant) -> Option<Listing> {
+        let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        list.as_ref().filter(|l| l.read_at > read_at).cloned()
+    }
+
+    fn forget(&self) {
+        *self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    fn missed_lately(&self) -> bool {
+        let until = *self.missed_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Takes note that a name which is missing made the list be read, with so many calls.
+    fn missed(&self, calls: u32) {
+        let pause = MISS.saturating_mul(calls).min(FRESH);
+        let mut until = self.missed_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *until = Instant::now().checked_add(pause);
+    }
+
+    /// How many the last list had, whatever its age.
+    fn known(&self) -> usize {
+        let list = self.list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        list.as_ref().map_or(0, |kept| kept.items.len())
     }
 
     /// Keeps a list, unless a later one is kept.
@@ -242,73 +347,13 @@ pub(super) fn named(row: ZiaNamed) -> Named {
 }
 
 fn pick(listing: &Listing, asked: &str) -> Result<Named, NameError> {
-    choose(&listing.items, listing.complete, asked)
+    let mut found = choose(&listing.items, listing.complete, asked);
+    if let Err(NameError::Unknown { as_of, .. }) = &mut found {
+        *as_of = Some(listing.as_of);
+    }
+    found
 }
 
-/// One item by id or by exact name; the exact case wins over another case.
-///
-/// `complete` says that there are no other items than these.
-pub(crate) fn choose(items: &[Named], complete: bool, asked: &str) -> Result<Named, NameError> {
-    let asked = asked.trim();
-    let by_name: Vec<_> = items.iter().filter(|n| n.name == asked).collect();
-    let folded = asked.to_lowercase();
-    let by_any_case = || items.iter().filter(|n| n.name.to_lowercase() == folded).collect();
-    let by_id = || -> Vec<_> {
-        let id = asked.parse::<crate::model::UserId>().map(|id| id.get());
-        items.iter().filter(|n| Ok(n.id) == id).collect()
-    };
-    let found = [by_name, by_id(), by_any_case()].into_iter().find(|v: &Vec<&Named>| !v.is_empty());
-    match found.as_deref() {
-        None | Some([]) => Err(unknown(items, asked, complete)),
-        Some([one]) => Ok((*one).clone()),
-        Some(many) => Err(NameError::Ambiguous {
-            asked: asked.to_owned(),
-            candidates: many.iter().map(|n| (*n).clone()).collect(),
-        }),
-    }
-}
-
-fn unknown(items: &[Named], asked: &str, proven: bool) -> NameError {
-    let folded = asked.to_lowercase();
-    let mut similar: Vec<_> = items
-        .iter()
-        .map(|n| (strsim::jaro_winkler(&n.name.to_lowercase(), &folded), n))
-        .filter(|(score, n)| *score > 0.8 || (!folded.is_empty() && n.name.to_lowercase().contains(&folded)))
-        .collect();
-    similar.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let similar = similar.into_iter().take(10).map(|(_, n)| n.clone()).collect();
-    NameError::Unknown { asked: asked.to_owned(), similar, proven }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listing(items: &[(i64, &str)]) -> Listing {
-        let items = items.iter().map(|&(id, name)| Named { id, name: name.into() }).collect();
-        Listing { items, as_of: Timestamp::UNIX_EPOCH, complete: true, read_at: Instant::now() }
-    }
-
-    #[test]
-    fn a_name_resolves_by_exact_text_then_id_then_any_case() {
-        let list = listing(&[(1, "Sales"), (2, "sales"), (3, "42"), (42, "Ops")]);
-        assert_eq!(pick(&list, "sales").unwrap().id, 2);
-        assert_eq!(pick(&list, "42").unwrap().id, 3);
-        assert_eq!(pick(&list, "1").unwrap().id, 1);
-        assert_eq!(pick(&list, " OPS ").unwrap().id, 42);
-    }
-
-    #[test]
-    fn a_name_that_two_identity_providers_share_is_ambiguous() {
-        let list = listing(&[(1, "Engineering"), (2, "Engineering")]);
-        let Err(NameError::Ambiguous { candidates, .. }) = pick(&list, "Engineering") else { panic!() };
-        assert_eq!(candidates.iter().map(|c| c.id).collect::<Vec<_>>(), [1, 2]);
-    }
-
-    #[test]
-    fn an_unknown_name_lists_similar_ones() {
-        let list = listing(&[(1, "Engineering"), (2, "Marketing")]);
-        let Err(NameError::Unknown { similar, .. }) = pick(&list, "Enginering") else { panic!() };
-        assert_eq!(similar.first().map(|n| n.id), Some(1));
-    }
+fn is_missing(listing: &Listing, asked: &str) -> bool {
+    matches!(pick(listing, asked), Err(NameError::Unknown { .. }))
 }

@@ -102,7 +102,7 @@ pub(super) struct FilterFacts {
     finds_emails: AtomicBool,
     ignores_emails: AtomicBool,
     pub(super) large_tenant: AtomicBool,
-    /// See [`Pages::honest`].
+    /// See [`Pages::honest`]; what other processes learned is in the store.
     pub(super) honest_pages: AtomicUsize,
 }
 
@@ -165,7 +165,7 @@ impl Directory {
         if self.shared.facts.finds_emails.load(Ordering::Relaxed) {
             return self.by_filter(email, until).await;
         }
-        // One plain page of a small tenant proves presence and absence alike.
+        // One plain page of a small tenant, and a look behind it, prove presence and absence alike.
         let first = self.scan(1, until).await?;
         let (complete, many, sample) = (first.complete, first.rows.len() > FEW, sample_email(&first.rows));
         let found = pick(first, email);
@@ -213,7 +213,7 @@ impl Directory {
             names.remove(0);
         }
         for name in names.into_iter().flatten() {
-            let hits = self.filtered(named(name), until).await?;
+            let hits = self.hits(named(name), Some(id), until).await?;
             if let Some(row) = hits.rows.into_iter().find(|r| r.value.id == id) {
                 return Ok(with_answer(row));
             }
@@ -225,8 +225,14 @@ impl Directory {
 
     /// All rows that ZIA's filters let through.
     pub(super) async fn filtered(&self, query: UserQuery, until: Deadline) -> Result<Rows, Error> {
+        self.hits(query, None, until).await
+    }
+
+    /// The same, or no more than up to the page with the user who is looked for.
+    async fn hits(&self, query: UserQuery, one: Option<UserId>, until: Deadline) -> Result<Rows, Error> {
         let began = self.clock.now();
-        let rows = self.read(query, MAX_PAGES, until).await?;
+        let pages = Pages::new(PAGE, self.honest_pages().await);
+        let rows = self.read((query, one), pages, MAX_PAGES, until).await?;
         if let Err(error) = self.note(rows.rows.iter().map(index::listed_user), began, false).await {
             index::unread(&error);
         }
@@ -235,9 +241,13 @@ impl Directory {
 
     /// The first pages of the whole list; a complete one makes the index complete, unless it was so a
     /// moment ago.
+    ///
+    /// A list of fewer users than the index knows is looked behind: its page may be a new cap.
     pub(super) async fn scan(&self, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
         let began = self.clock.now();
-        let rows = self.read(UserQuery::default(), max_pages, until).await?;
+        let known = usize::try_from(self.index_state().await.users).unwrap_or(usize::MAX);
+        let pages = Pages::new(PAGE, self.honest_pages().await).knowing(known);
+        let rows = self.read((UserQuery::default(), None), pages, max_pages, until).await?;
         let moment = began.saturating_sub(MOMENT).unwrap_or(began);
         let all = rows.complete && self.complete_since().await.is_none_or(|since| since < moment);
         let noted = async {
@@ -254,21 +264,36 @@ impl Directory {
         Ok(rows)
     }
 
-    async fn read(&self, query: UserQuery, max_pages: u32, until: Deadline) -> Result<Rows, Error> {
+    /// The length up to which a short page is known to be the end, as any process learned.
+    async fn honest_pages(&self) -> usize {
+        let stored = self.store.honest_pages(self.zia.tenant()).await.inspect_err(index::unread);
+        let stored = usize::try_from(stored.unwrap_or(0)).unwrap_or(0);
+        stored.max(self.shared.facts.honest_pages.load(Ordering::Relaxed))
+    }
+
+    /// Reads at most so many pages, and one to look behind a first one that is short; stops early
+    /// once it has seen the one user who is looked for, if only one is.
+    async fn read(
+        &self,
+        (query, one): (UserQuery, Option<UserId>),
+        mut pages: Pages,
+        max_pages: u32,
+        until: Deadline,
+    ) -> Result<Rows, Error> {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
-        let honest = &self.shared.facts.honest_pages;
-        let mut pages = Pages::new(PAGE, honest.load(Ordering::Relaxed));
-        for page in 1..=max_pages {
+        let mut page = 1;
+        while page <= max_pages || (page == 2 && pages.is_short()) {
             let query = UserQuery { page, page_size: PAGE, ..query.clone() };
             let got = self.zia.users(&query, until).await?;
+            let distinct = got.iter().map(|row| row.value.id).collect::<HashSet<_>>().len();
             let (count, before) = (got.len(), rows.len());
             rows.extend(got.into_iter().filter(|r| seen.insert(r.value.id)));
-            let next = pages.take(count, rows.len() - before);
-            honest.fetch_max(pages.honest(), Ordering::Relaxed);
+            let next = pages.take(count, distinct, rows.len() - before);
+            self.shared.facts.honest_pages.fetch_max(pages.honest(), Ordering::Relaxed);
             match next {
-                Next::More => {}
+                Next::More if one.is_none_or(|id| !seen.contains(&id)) => page += 1,
                 Next::End => return Ok(Rows { rows, complete: true }),
-                Next::Repeats => break,
+                Next::More | Next::Repeats => break,
             }
         }
         Ok(Rows { rows, complete: false })

@@ -3,6 +3,7 @@
 mod bulk;
 mod look;
 mod maintenance;
+mod renamed;
 mod send;
 mod settle;
 mod standing;

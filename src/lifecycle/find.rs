@@ -191,7 +191,7 @@ impl Lifecycle {
     /// Bad arguments, or what ZIA answered.
     pub async fn list_groups(&self, list: ListNames) -> Result<NamesFound, Failure> {
         check_limit(list.limit)?;
-        let listing = self.directory.groups(self.interactive()).await?;
+        let listing = self.directory.groups_with(new_text(&list), self.interactive()).await?;
         self.page_of("list_groups", listing.items, listing.as_of, &list)
     }
 
@@ -201,7 +201,7 @@ impl Lifecycle {
     /// Bad arguments, or what ZIA answered.
     pub async fn list_departments(&self, list: ListNames) -> Result<NamesFound, Failure> {
         check_limit(list.limit)?;
-        let listing = self.directory.departments(self.interactive()).await?;
+        let listing = self.directory.departments_with(new_text(&list), self.interactive()).await?;
         self.page_of("list_departments", listing.items, listing.as_of, &list)
     }
 
@@ -260,14 +260,15 @@ pub(crate) fn name_failure(field: &str, error: NameError) -> Failure {
     let candidates =
         |names: &[Named]| names.iter().map(|n| Candidate { id: n.id, name: shown(&n.name) }).collect();
     match error {
-        NameError::Unknown { asked, similar, proven } => {
+        NameError::Unknown { asked, similar, proven, as_of } => {
             let sure = if proven {
                 "the tenant has no such entry"
             } else {
                 "the tenant's list could not be read to its end"
             };
+            let when = as_of.map(|at| format!(", as read at {at:.0}")).unwrap_or_default();
             let message =
-                format!("no {} is called or has the id {:?}: {sure}", singular(field), shown(&asked));
+                format!("no {} is called or has the id {:?}: {sure}{when}", singular(field), shown(&asked));
             Failure::new(Code::NotFound, message, format!("pick one with list_{}", plural(field)))
                 .at(field)
                 .among(candidates(&similar))
@@ -279,6 +280,11 @@ pub(crate) fn name_failure(field: &str, error: NameError) -> Failure {
                 .among(candidates(&all))
         }
     }
+}
+
+/// What a first page of names is searched for: later pages stay with the list that they began with.
+fn new_text(list: &ListNames) -> &str {
+    list.query.as_deref().filter(|_| list.cursor.is_none()).unwrap_or_default()
 }
 
 fn singular(field: &str) -> &str {

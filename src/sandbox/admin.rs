@@ -73,6 +73,35 @@ impl OtherAdmin {
     pub fn delete_user(&self, id: u64, staged: bool) -> Result<(), OtherAdminError> {
         self.0.lock().foreign_delete(id, staged)
     }
+
+    /// Creates a group; gives its id.
+    pub fn create_group(&self, name: &str) -> u64 {
+        Arc::make_mut(&mut self.0.lock().org).groups.insert(name)
+    }
+
+    /// Creates a department; gives its id.
+    pub fn create_department(&self, name: &str) -> u64 {
+        Arc::make_mut(&mut self.0.lock().org).departments.insert(name)
+    }
+
+    /// Gives a group or a department another name.
+    ///
+    /// # Errors
+    /// No such group or department.
+    pub fn rename(&self, id: u64, name: &str) -> Result<(), OtherAdminError> {
+        self.0.lock().foreign_rename(id, &json!({"name": name}))
+    }
+
+    /// Deletes a group or a department; no user shows it any more.
+    ///
+    /// # Errors
+    /// No such group or department.
+    pub fn delete_unit(&self, id: u64) -> Result<(), OtherAdminError> {
+        let mut tenant = self.0.lock();
+        let org = Arc::make_mut(&mut tenant.org);
+        let gone = org.groups.remove(id) || org.departments.remove(id);
+        gone.then_some(()).ok_or_else(|| no_unit(id))
+    }
 }
 
 impl Tenant {
@@ -133,11 +162,11 @@ impl Tenant {
     pub(super) fn foreign_rename(&mut self, id: u64, fields: &Value) -> Result<(), OtherAdminError> {
         let name = fields.get("name").and_then(Value::as_str);
         let name = name.ok_or_else(|| OtherAdminError("a name is needed".into()))?;
-        let org = std::sync::Arc::make_mut(&mut self.org);
+        let org = Arc::make_mut(&mut self.org);
         if org.groups.rename(id, name) || org.departments.rename(id, name) {
             return Ok(());
         }
-        Err(OtherAdminError(format!("no group or department {id}")))
+        Err(no_unit(id))
     }
 
     fn settle(&mut self, id: u64, staged: bool) -> Result<SandboxUser, OtherAdminError> {
@@ -200,6 +229,10 @@ fn read(body: &Value) -> Result<UserInput, OtherAdminError> {
 
 fn no_user(id: u64) -> OtherAdminError {
     OtherAdminError(format!("no user with the id {id}"))
+}
+
+fn no_unit(id: u64) -> OtherAdminError {
+    OtherAdminError(format!("no group or department {id}"))
 }
 
 impl From<Refusal> for OtherAdminError {

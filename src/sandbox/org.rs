@@ -46,17 +46,38 @@ pub(super) struct Org {
 impl Units {
     pub(super) fn new(units: Vec<Unit>) -> Self {
         let by_id: HashMap<u64, Unit> = units.into_iter().map(|unit| (unit.id, unit)).collect();
-        let mut order: Vec<u64> = by_id.keys().copied().collect();
-        order.sort_by_cached_key(|id| (by_id.get(id).map(|unit| folded(&unit.name)), *id));
-        Self { order, by_id }
+        let order = by_id.keys().copied().collect();
+        let mut units = Self { order, by_id };
+        units.sort();
+        units
+    }
+
+    fn sort(&mut self) {
+        let by_id = &self.by_id;
+        self.order.sort_by_cached_key(|id| (by_id.get(id).map(|unit| folded(&unit.name)), *id));
+    }
+
+    /// Adds a unit of a name; gives its id, the next one.
+    pub(super) fn insert(&mut self, name: &str) -> u64 {
+        let id = self.order.iter().max().map_or(1, |last| last.saturating_add(1));
+        let unit = Unit { id, name: name.to_owned(), idp_id: None, comments: None, is_system_defined: None };
+        self.by_id.insert(id, unit);
+        self.order.push(id);
+        self.sort();
+        id
+    }
+
+    /// Takes a unit away; false if there is none of this id.
+    pub(super) fn remove(&mut self, id: u64) -> bool {
+        self.order.retain(|other| *other != id);
+        self.by_id.remove(&id).is_some()
     }
 
     /// Gives a unit another name; false if there is none of this id.
     pub(super) fn rename(&mut self, id: u64, name: &str) -> bool {
         let Some(unit) = self.by_id.get_mut(&id) else { return false };
         name.clone_into(&mut unit.name);
-        let by_id = &self.by_id;
-        self.order.sort_by_cached_key(|id| (by_id.get(id).map(|unit| folded(&unit.name)), *id));
+        self.sort();
         true
     }
 

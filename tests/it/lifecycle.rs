@@ -13,6 +13,7 @@ mod joined;
 mod killed;
 mod lists;
 mod lost;
+mod names;
 mod nth;
 mod provision;
 mod recover;

@@ -178,6 +178,7 @@ impl Lifecycle {
         if !differing(&draft, &user).is_empty() || draft.comments != user.comments {
             return self.step(sent, State::Acked, &details, "send.acked").await.map(Some);
         }
+        self.note_renamed(&mut details, &user).await;
         self.directory.learn(user.clone()).await;
         details.user = Some(Subject::User(user));
         details.activation = Some(staged());

@@ -111,6 +111,7 @@ impl Lifecycle {
                 }
                 operation.subject = Some(user.id);
                 let user = if wish == Wish::Replace { self.as_in_list(&details, user) } else { user };
+                self.note_renamed(&mut details, &user).await;
                 match wish {
                     Wish::Create => self.directory.learn(user.clone()).await,
                     _ => self.directory.learn_change(user.clone()).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use zia_mcp::{
-    lifecycle::{Code, FindUser, Match},
+    lifecycle::{Code, FindUser, ListNames, Match},
     model::Clock,
     sandbox::{Endpoint, Fault, SandboxOptions},
 };
@@ -38,7 +38,7 @@ async fn a_name_filter_that_ignores_addresses_hides_nobody_and_is_learned() {
 
 #[tokio::test]
 async fn a_name_filter_that_finds_addresses_proves_absence_with_one_call_once_that_is_learned() {
-    let bench = Bench::new().await;
+    let bench = Bench::with(Plan::of_users(1_200)).await;
     let fresh = |email: &str| FindUser { fresh: true, ..query(email) };
     let first = bench.lifecycle.find_user(fresh("alex.kim2@example.com")).await.unwrap();
     assert_eq!(ids(&first), [FIRST_ID + 7]);
@@ -55,6 +55,9 @@ async fn a_page_size_that_is_ignored_or_capped_hides_nobody() {
         Fault::PageSizeCap { rows: 100 },
         Fault::PageSizeCap { rows: 150 },
         Fault::PageSizeCap { rows: 250 },
+        Fault::PageSizeCap { rows: 99 },
+        Fault::PageSizeCap { rows: 130 },
+        Fault::PageSizeCap { rows: 333 },
     ] {
         let bench = Bench::with(Plan::of_users(333)).await;
         faulty(&bench, fault.clone());
@@ -63,6 +66,66 @@ async fn a_page_size_that_is_ignored_or_capped_hides_nobody() {
         assert!(all.complete && all.next_cursor.is_some());
         assert_eq!(bench.lifecycle.tenant_status(&local()).await.unwrap().index.users, 333, "{fault:?}");
         assert_eq!(ids(&found(&bench, &last.name).await), [last.id], "{fault:?}");
+    }
+}
+
+/// What a fresh look-up of an address finds, and whether absence is said to be proven.
+async fn fresh(bench: &Bench, email: &str) -> (Vec<u64>, bool) {
+    let answer = bench.lifecycle.find_user(FindUser { fresh: true, ..query(email) }).await.unwrap();
+    (ids(&answer), answer.complete)
+}
+
+#[tokio::test]
+async fn f35_a_capped_first_page_is_never_taken_for_the_whole_list() {
+    for cap in [25, 83, 99, 130] {
+        let bench = Bench::with(Plan::of_users(333)).await;
+        faulty(&bench, Fault::PageSizeCap { rows: cap });
+        faulty(&bench, Fault::NameFilterIgnoresEmail);
+        let last = bench.tenant.users().into_iter().next_back().unwrap();
+        // Five pages of 25 do not reach the last one, and then nothing is proven either.
+        let expected = if cap == 25 { (vec![], false) } else { (vec![last.id], true) };
+        assert_eq!(fresh(&bench, &last.email).await, expected, "{cap}");
+        assert_eq!(fresh(&bench, "nobody@example.com").await, (vec![], cap != 25), "{cap}");
+        let failure = bench.lifecycle.deprovision(local(), leaver("nobody@example.com")).await.unwrap_err();
+        assert_eq!(failure.message.contains("do not prove"), cap == 25, "{cap}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn f35_a_list_as_long_as_the_cap_hides_nobody_who_comes_next() {
+    let users = 83;
+    let bench = Bench::with(Plan::of_users(users)).await;
+    faulty(&bench, Fault::PageSizeCap { rows: users });
+    assert_eq!(fresh(&bench, "zz.next@example.com").await, (vec![], true));
+    let body = serde_json::json!({"name": "Zz Next", "email": "zz.next@example.com", "groups": []});
+    let id = bench.tenant.other_admin().create_user(&body, false).unwrap().id;
+    assert_eq!(fresh(&bench, "zz.next@example.com").await, (vec![id], true));
+}
+
+#[tokio::test]
+async fn f35_a_cap_that_comes_while_the_server_runs_hides_nobody() {
+    let bench = Bench::with(Plan::of_users(333)).await;
+    faulty(&bench, Fault::NameFilterIgnoresEmail);
+    let last = bench.tenant.users().into_iter().next_back().unwrap();
+    assert_eq!(fresh(&bench, &last.email).await, (vec![last.id], true));
+    faulty(&bench, Fault::PageSizeCap { rows: 99 });
+    assert_eq!(fresh(&bench, &last.email).await, (vec![last.id], true));
+}
+
+#[tokio::test]
+async fn groups_and_departments_of_a_capped_tenant_are_listed_whole() {
+    for cap in [7, 25, 130] {
+        let bench = Bench::new().await;
+        for endpoint in [Endpoint::ListGroups, Endpoint::ListDepartments] {
+            bench.tenant.faults().switch_on(Fault::PageSizeCap { rows: cap }.on(endpoint));
+        }
+        let (groups, departments) = (bench.tenant.groups(), bench.tenant.departments());
+        let list = |query: &str| ListNames { query: Some(query.into()), limit: 100, cursor: None };
+        let (group, department) = (groups.last().unwrap(), departments.last().unwrap());
+        let shown = bench.lifecycle.list_groups(list(&group.name)).await.unwrap().items;
+        assert!(shown.iter().any(|g| g.name == group.name), "{cap}: {shown:?}");
+        let shown = bench.lifecycle.list_departments(list(&department.name)).await.unwrap().items;
+        assert!(shown.iter().any(|d| d.name == department.name), "{cap}: {shown:?}");
     }
 }
 
@@ -210,11 +273,11 @@ async fn many_searches_never_pass_zias_limits() {
         SandboxOptions { limits: zia_mcp::sandbox::LimitPolicy::Documented, ..Plan::default().sandbox };
     let bench =
         Bench::with(Plan { sandbox, limits: zia_mcp::zia::Limits::documented(), ..Plan::default() }).await;
-    // Part of a name: one list answers them all.
+    // Part of a name: one list, and a look behind it, answer them all.
     for _ in 0..200 {
         found(&bench, "alex").await;
     }
-    assert_eq!(bench.calls("GET /users"), 1);
+    assert_eq!(bench.calls("GET /users"), 2);
     assert!(bench.tenant.journal().iter().all(|e| e.status != Some(429)));
     let fresh = FindUser { fresh: true, ..query("alex") };
     let began = std::time::Instant::now();

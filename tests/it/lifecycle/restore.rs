@@ -314,39 +314,32 @@ async fn a_deleted_user_who_was_provisioned_anew_is_not_made_twice() {
     assert_eq!(bench.calls("POST /users"), 1);
 }
 
-/// The list of groups or departments that the tenant answers from now on.
-fn listed(bench: &Bench, endpoint: Endpoint, items: &serde_json::Value) {
-    let content_type = "application/json".into();
-    let fault = Fault::AnswerWith { status: 200, content_type, body: items.to_string(), applied: false };
-    bench.tenant.faults().switch_on(fault.on(endpoint));
-}
-
 #[tokio::test]
 async fn what_was_renamed_or_made_anew_is_found_and_what_is_gone_is_told() {
     let bench = Bench::new().await;
     let user = bench.tenant.user_by_email("grace.manygroups@example.com").unwrap();
     let capture = captured(&bench, &user.email).await;
-    let [renamed, anew, gone, ..] = user.groups.as_slice() else { panic!() };
-    // Any other group that the tenant has stands for the one that was made anew.
-    let other = bench.tenant.groups().into_iter().rfind(|g| !user.groups.contains(g)).unwrap();
-    listed(
-        &bench,
-        Endpoint::ListGroups,
-        &json!([{"id": renamed.id, "name": "Renamed"}, {"id": other.id, "name": anew.name}]),
-    );
-    listed(&bench, Endpoint::ListDepartments, &json!([]));
+    let [renamed, anew, gone @ ..] = user.groups.as_slice() else { panic!() };
+    let other_admin = bench.tenant.other_admin();
+    other_admin.rename(renamed.id, "Renamed").unwrap();
+    let again = other_admin.create_group(&anew.name);
+    other_admin.delete_unit(anew.id).unwrap();
+    let department = user.department.clone().unwrap();
+    for unit in gone.iter().chain([&department]) {
+        other_admin.delete_unit(unit.id).unwrap();
+    }
     let report = restored(&bench, &capture).await.unwrap();
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
-    let again = bench.tenant.user_by_email(&user.email).unwrap();
-    let mut ids: Vec<_> = again.groups.iter().map(|g| g.id).collect();
+    let back = bench.tenant.user_by_email(&user.email).unwrap();
+    let mut ids: Vec<_> = back.groups.iter().map(|g| g.id).collect();
     ids.sort_unstable();
-    let mut wanted = [renamed.id, other.id];
+    let mut wanted = [renamed.id, again];
     wanted.sort_unstable();
-    assert_eq!((ids.as_slice(), again.department), (wanted.as_slice(), None));
-    let department = user.department.unwrap().name;
+    assert_eq!((ids.as_slice(), back.department), (wanted.as_slice(), None));
+    let (gone, department) = (&gone[0], department.name);
     for said in [
         format!("(id {}) is now called Renamed", renamed.id),
-        format!("(id {}) is there no more; the one of the same name has the id {}", anew.id, other.id),
+        format!("(id {}) is there no more; the one of the same name has the id {again}", anew.id),
         format!("{} (id {}) is there no more: the user is restored without it", gone.name, gone.id),
         format!("the department {department}"),
     ] {
@@ -359,7 +352,9 @@ async fn a_user_none_of_whose_groups_is_left_is_not_restored() {
     let bench = Bench::new().await;
     let user = plain_at(&bench, 0);
     let capture = captured(&bench, &user.email).await;
-    listed(&bench, Endpoint::ListGroups, &json!([{"id": 1, "name": "Another"}]));
+    for group in &user.groups {
+        bench.tenant.other_admin().delete_unit(group.id).unwrap();
+    }
     let failure = restored(&bench, &capture).await.unwrap_err();
     assert_eq!((failure.code, failure.field.as_deref()), (Code::Conflict, Some("capture")));
     assert!(failure.message.contains("any more") && failure.next.contains("provision_user"), "{failure:?}");

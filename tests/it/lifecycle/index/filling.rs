@@ -19,10 +19,51 @@ async fn f35_many_pages_are_read_once_each_and_the_index_is_whole() {
 }
 
 #[tokio::test]
-async fn a_small_tenant_costs_one_list() {
+async fn a_small_tenant_costs_one_list_and_a_look_behind_it() {
     let bench = Bench::with(paged(83)).await;
     filled(&bench).await;
-    assert_eq!(bench.tenant.calls(Endpoint::ListUsers), 1);
+    assert_eq!(pages_asked(&bench), [(1, 1), (2, 1)]);
+}
+
+#[tokio::test]
+async fn f35_an_index_is_whole_whatever_the_tenant_caps_its_pages_at() {
+    for (cap, users) in [(25, 333), (99, 333), (130, 333), (83, 166), (100, 100), (7, 45)] {
+        let bench = Bench::with(paged(users)).await;
+        bench.tenant.faults().switch_on(Fault::PageSizeCap { rows: cap }.on(Endpoint::ListUsers));
+        filled(&bench).await;
+        assert_eq!(bench.lifecycle.tenant_status(&local()).await.unwrap().index.users, users as u64, "{cap}");
+        let last = bench.tenant.users().into_iter().next_back().unwrap();
+        assert_eq!(ids(&found(&bench, &last.email).await), [last.id], "{cap}");
+    }
+}
+
+#[tokio::test]
+async fn f35_a_cap_that_came_after_the_first_sweep_hides_nobody_from_the_next_one() {
+    let bench = Bench::with(paged(333)).await;
+    filled(&bench).await;
+    bench.tenant.faults().switch_on(Fault::PageSizeCap { rows: 25 }.on(Endpoint::ListUsers));
+    let email = "zz.last@example.com";
+    let body = serde_json::json!({"name": "Zz Last", "email": email, "groups": []});
+    let id = bench.tenant.other_admin().create_user(&body, false).unwrap().id;
+    swept_again(&bench).await;
+    let status = bench.lifecycle.tenant_status(&local()).await.unwrap();
+    assert_eq!((status.index.users, status.index.complete), (334, true));
+    let last = found(&bench, email).await;
+    assert_eq!((ids(&last), last.source), (vec![id], Source::Index));
+}
+
+#[tokio::test]
+async fn what_a_sweep_learned_of_page_lengths_spares_the_next_process_a_list() {
+    let bench = Bench::with(paged(333)).await;
+    filled(&bench).await;
+    let gone = plain_at(&bench, 3);
+    deleted(&bench, &gone.email).await;
+    let next = bench.beside(paged(333)).await;
+    bench.tenant.clear_journal();
+    let fresh = FindUser { fresh: true, ..query("nobody@example.com") };
+    let nobody = next.lifecycle.find_user(fresh).await.unwrap();
+    assert_eq!((nobody.matched, nobody.complete), (Match::None, true));
+    assert_eq!(pages_asked(&bench), [(1, 1)]);
 }
 
 #[tokio::test]
