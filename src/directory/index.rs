@@ -87,8 +87,18 @@ impl Directory {
     }
 
     /// What is known of an address or id: users as last seen, or that there was none.
-    pub async fn remembered(&self, who: &UserRef) -> Option<Remembered> {
-        let rows = self.rows_of(who).await?;
+    ///
+    /// # Errors
+    /// Why a database server does not answer: without it ZIA is not asked either.
+    pub async fn remembered(&self, who: &UserRef) -> Result<Option<Remembered>, StoreError> {
+        match self.try_rows_of(who).await {
+            Ok(rows) => Ok(self.as_remembered(who, rows).await),
+            Err(error) if self.store.is_remote() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn as_remembered(&self, who: &UserRef, rows: Vec<Indexed>) -> Option<Remembered> {
         if let Some(as_of) = rows.iter().map(|row| row.seen_at).min() {
             return Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of });
         }
@@ -232,17 +242,21 @@ impl Directory {
     }
 
     async fn rows_of(&self, who: &UserRef) -> Option<Vec<Indexed>> {
+        self.try_rows_of(who).await.ok()
+    }
+
+    async fn try_rows_of(&self, who: &UserRef) -> Result<Vec<Indexed>, StoreError> {
         let tenant = self.zia.tenant();
         let rows = match who {
             UserRef::Id(id) => self.store.indexed(tenant, *id).await.map(|row| row.into_iter().collect()),
             UserRef::Email(email) => self.store.indexed_by_email(tenant, email).await,
         };
-        let mut rows: Vec<_> = rows.inspect_err(unread).ok()?;
+        let mut rows: Vec<_> = rows.inspect_err(unread)?;
         if let UserRef::Email(email) = who {
             // What is kept of a digest could belong to another address, too.
             rows.retain(|row| user_of(row).is_some_and(|user| email.is(&user.email)));
         }
-        Some(rows)
+        Ok(rows)
     }
 
     async fn learn_as(&self, user: &User, by: By) {

@@ -53,7 +53,7 @@ impl Pages {
 
     /// The length up to which a short page is known to be the end.
     ///
-    /// One less than the longest page so far: of a page as long as the cap, nobody can tell.
+    /// One less than the longest page so far, and that page's own where nothing came behind it.
     pub(super) fn honest(&self) -> usize {
         self.honest
     }
@@ -63,6 +63,7 @@ impl Pages {
     /// Rows that come twice on one page make neither it nor the cap longer.
     pub(super) fn take(&mut self, rows: usize, distinct: usize, new: usize) -> Next {
         if rows == 0 {
+            self.honest = self.honest.max(self.first());
             return Next::End;
         }
         let believed = rows <= self.honest && rows >= self.known && rows < self.requested;
@@ -105,13 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_believed_only_below_a_longer_one_of_the_same_tenant() {
+    fn a_page_is_believed_up_to_the_longest_behind_which_nothing_came() {
         let mut before = Pages::new(10_000, 0);
         assert_eq!((before.take(99, 99, 99), before.take(0, 0, 0)), (Next::More, Next::End));
         let next = |rows| Pages::new(10_000, before.honest()).take(rows, rows, rows);
-        assert_eq!((next(98), next(1)), (Next::End, Next::End));
-        // A list that was just as long as the cap, and has grown since, looks like this.
-        assert_eq!((next(99), next(100)), (Next::More, Next::More));
+        assert_eq!((next(99), next(1)), (Next::End, Next::End));
+        assert_eq!(next(100), Next::More);
     }
 
     #[test]
@@ -127,6 +127,7 @@ mod tests {
         assert_eq!(follow.take(105, 100, 100), Next::More);
         assert_eq!((follow.honest(), follow.first()), (99, 100));
         assert_eq!(follow.take(100, 100, 100), Next::More);
+        assert_eq!(follow.honest(), 99);
     }
 
     #[test]

@@ -125,12 +125,12 @@ impl Lifecycle {
     async fn find_one(&self, who: UserRef, find: &FindUser, until: Deadline) -> Result<FoundUsers, Failure> {
         let search = self.search_of(String::new(), find, until).await?;
         let keeps = |u: &User| search.keeps(u);
-        let mut known = self.remembered(&who, find).await;
+        let mut known = self.remembered(&who, find).await?;
         let mut _turn = None;
         if known.is_none() && !find.fresh {
             // Many who ask for the same at once cost ZIA one list, not one each.
             _turn = Some(self.directory.turn().await);
-            known = self.remembered(&who, find).await;
+            known = self.remembered(&who, find).await?;
         }
         if let Some(Remembered { users, as_of }) = known {
             return Ok(found(users.into_iter().filter(keeps).collect(), as_of, Source::Index, true));
@@ -148,8 +148,8 @@ impl Lifecycle {
         })
     }
 
-    async fn remembered(&self, who: &UserRef, find: &FindUser) -> Option<Remembered> {
-        if find.fresh { None } else { self.directory.remembered(who).await }
+    async fn remembered(&self, who: &UserRef, find: &FindUser) -> Result<Option<Remembered>, Failure> {
+        if find.fresh { Ok(None) } else { Ok(self.directory.remembered(who).await?) }
     }
 
     async fn find_many(&self, text: String, find: &FindUser, until: Deadline) -> Result<FoundUsers, Failure> {

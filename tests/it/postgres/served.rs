@@ -71,6 +71,53 @@ async fn f7_readiness_follows_the_server_and_liveness_does_not() {
 }
 
 #[tokio::test]
+async fn f7_a_call_without_the_server_says_when_to_call_again() {
+    let place = Place::on_postgres();
+    let wire = Wire::to(place.url().unwrap()).await;
+    let arguments = ["serve", "--http", "127.0.0.1:0", "--sandbox", "--sandbox-users", "20"];
+    let mut command = program(&place.state(), &wire.url, &arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let address = line.rsplit("//").next().unwrap().to_owned();
+    wire.set(Way::Stalled);
+    for (tool, arguments) in [
+        ("find_user", json!({"query": "nobody@example.com"})),
+        ("deprovision_user", json!({"user": "nobody@example.com"})),
+    ] {
+        let error = called(&address, tool, &arguments).await;
+        assert_eq!(error["code"], "STORE_UNAVAILABLE", "{error}");
+        assert!(error["retry_at"].is_string() && error["retryable"] == true, "{error}");
+    }
+    child.kill().await.unwrap();
+}
+
+/// The error that a tool answers.
+async fn called(address: &str, tool: &str, arguments: &serde_json::Value) -> serde_json::Value {
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": tool, "arguments": arguments, "_meta": meta}})
+    .to_string();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer 0123456789abcdef0123456789abcdef\r\n\
+         Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+         MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let json = answer.find("{\"jsonrpc\"").map(|at| &answer[at..]).unwrap_or_else(|| panic!("{answer}"));
+    let end = json.rfind('}').unwrap();
+    let message: serde_json::Value = serde_json::from_str(&json[..=end]).unwrap();
+    message["result"]["structuredContent"]["error"].clone()
+}
+
+#[tokio::test]
 async fn a_server_that_starts_without_its_database_ends_with_69_and_keeps_the_password() {
     let place = Place::on_postgres();
     let wire = Wire::to(place.url().unwrap()).await;
