@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
-    process::Command,
+    process::{Child, Command},
 };
 use zia_mcp::sandbox::{SandboxOptions, SandboxTenant};
 
@@ -49,16 +49,21 @@ async fn status(address: &str, path: &str) -> String {
     answer.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-#[tokio::test]
-async fn f7_readiness_follows_the_server_and_liveness_does_not() {
-    let place = Place::on_postgres();
+/// A server whose way to the database can be cut, and its address.
+async fn serving(place: &Place) -> (Wire, Child, String) {
     let wire = Wire::to(place.url().unwrap()).await;
     let arguments = ["serve", "--http", "127.0.0.1:0", "--sandbox", "--sandbox-users", "20"];
     let mut command = program(&place.state(), &wire.url, &arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.next_line().await.unwrap().unwrap();
-    let address = line.rsplit("//").next().unwrap().to_owned();
+    (wire, child, line.rsplit("//").next().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn f7_readiness_follows_the_server_and_liveness_does_not() {
+    let place = Place::on_postgres();
+    let (wire, mut child, address) = serving(&place).await;
     assert_eq!(status(&address, "/readyz").await, "200");
     for way in [Way::Cut, Way::Stalled] {
         wire.set(way);
@@ -73,13 +78,7 @@ async fn f7_readiness_follows_the_server_and_liveness_does_not() {
 #[tokio::test]
 async fn f7_a_call_without_the_server_says_when_to_call_again() {
     let place = Place::on_postgres();
-    let wire = Wire::to(place.url().unwrap()).await;
-    let arguments = ["serve", "--http", "127.0.0.1:0", "--sandbox", "--sandbox-users", "20"];
-    let mut command = program(&place.state(), &wire.url, &arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next_line().await.unwrap().unwrap();
-    let address = line.rsplit("//").next().unwrap().to_owned();
+    let (wire, mut child, address) = serving(&place).await;
     wire.set(Way::Stalled);
     for (tool, arguments) in [
         ("find_user", json!({"query": "nobody@example.com"})),
