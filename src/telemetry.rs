@@ -176,14 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn other_crates_stay_at_warn_even_at_trace() {
+    fn other_crates_stay_at_warn_even_at_trace_and_rmcp_is_silent() {
         let text = logged(Level::Trace, || {
             tracing::trace!(target: "zia_mcp::zia", "ours");
             tracing::info!(target: "rmcp::service", "canary-body");
             tracing::debug!(target: "hyper_util::client", "canary-header");
             tracing::trace!(target: "reqwest::connect", "canary-cookie");
             tracing::debug!(target: "sqlx::query", "canary-query");
-            tracing::warn!(target: "rmcp::service", "heard");
+            tracing::error!(target: "rmcp::service", "canary-error, which repeats what a client sent");
+            tracing::warn!(target: "hyper_util::client", "heard");
         });
         assert!(text.contains("ours") && text.contains("heard"), "{text}");
         assert!(!text.contains("canary"), "{text}");
@@ -193,7 +194,7 @@ mod tests {
     fn error_silences_the_warnings_of_every_crate() {
         let text = logged(Level::Error, || {
             tracing::warn!(target: "zia_mcp", "ours");
-            tracing::warn!(target: "rmcp", "theirs");
+            tracing::warn!(target: "hyper", "theirs");
             tracing::error!(target: "zia_mcp", "grave");
         });
         assert!(text.contains("grave") && !text.contains("ours") && !text.contains("theirs"), "{text}");
