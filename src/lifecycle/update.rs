@@ -111,7 +111,10 @@ impl Lifecycle {
         let first = self.first_state(Action::UpdateUser, actor, &mut details);
         let state = if request.dry_run { State::Planned } else { first };
         let drafted = self.draft_change(actor, state, arguments, &seen, &object, details).await;
-        let operation = self.or_joined(actor, Action::UpdateUser, &arguments, drafted).await?;
+        let operation = match request.dry_run {
+            true => drafted?,
+            false => self.or_joined(actor, Action::UpdateUser, &arguments, drafted).await?,
+        };
         Ok(self.asking(actor, &operation))
     }
 

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 
 use futures::future::join_all;
 use zia_mcp::{
-    lifecycle::{DeprovisionUsers, Outcome},
+    lifecycle::{Code, DeprovisionUsers, Outcome, UpdateUser},
     sandbox::{Endpoint, Fault},
 };
 
-use super::{leaver, newcomer, plain_at, provisioned, until};
+use super::{
+    leaver, newcomer, plain_at, provisioned, until,
+    update::{asking, renamed, somebody},
+};
 use crate::support::{Bench, Plan, local};
 
 const NORA: &str = "nora.new@example.com";
@@ -74,4 +77,15 @@ async fn f25_a_creation_whose_outcome_is_not_known_is_joined_and_not_begun_anew(
         assert_eq!(again.operation, begun.operation, "after {minutes} minutes");
     }
     assert_eq!(bench.calls("POST /users"), 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_joins_nothing_and_asks_nobody() {
+    let bench = Bench::with(asking()).await;
+    let request = renamed(&somebody(&bench).email, "Nova Newname");
+    let begun = bench.lifecycle.update(local(), request.clone()).await.unwrap();
+    assert!(begun.question.is_some());
+    let planned = UpdateUser { dry_run: true, ..request };
+    let failure = bench.lifecycle.update(local(), planned).await.unwrap_err();
+    assert_eq!((failure.code, failure.operation_id), (Code::Conflict, Some(begun.operation)));
 }
