@@ -93,7 +93,7 @@ impl Directory {
     pub async fn remembered(&self, who: &UserRef) -> Result<Option<Remembered>, StoreError> {
         match self.try_rows_of(who).await {
             Ok(rows) => Ok(self.as_remembered(who, rows).await),
-            Err(error) if self.store.is_remote() => Err(error),
+            Err(error @ StoreError::Unavailable(_)) if self.store.is_remote() => Err(error),
             Err(_) => Ok(None),
         }
     }

@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, AssertSqlSafe};
 use zia_mcp::store::{AuditCheck, Store, Verdict, append_checkpoints};
 
-use crate::place::is_of_files_alone;
+use crate::place::{NO_TRIGGER, is_of_files_alone};
 
 use super::{Home, TENANT, actor, entry};
 
@@ -35,9 +35,8 @@ impl Trail {
         }
         let hands = home.tmp.insider().await;
         let mut trail = Self { home, store, hands };
-        if trail.home.tmp.url().is_none() {
-            trail.sql("PRAGMA synchronous = OFF").await;
-        }
+        let first = if trail.home.tmp.url().is_none() { "PRAGMA synchronous = OFF" } else { NO_TRIGGER };
+        trail.sql(first).await;
         trail.sql("CREATE TABLE kept AS SELECT * FROM audit").await;
         trail.sql("CREATE TABLE points AS SELECT * FROM checkpoints").await;
         trail
