@@ -86,6 +86,12 @@ def test_doctor_finds_nothing_wrong_with_a_sound_tenant(world):
     assert world.sandbox.writes() == []
 
 
+def test_i9_doctors_in_a_row_keep_within_zias_limits(world):
+    for _ in range(3):
+        assert (ran := world.run("doctor")).returncode == 0, ran.stdout
+    assert not [call for call in world.sandbox.journal() if call["status"] == 429]
+
+
 @pytest.mark.parametrize(
     ("fault", "word"), (("eusa_unaccepted", "agreement"), ("read_only", "mode"), ("html_page", "host")), ids=lambda v: v
 )

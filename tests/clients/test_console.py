@@ -74,6 +74,7 @@ async def test_t21_before_the_code_nothing_is_shown_and_a_get_changes_nothing(wo
     with world.http() as server:
         operation, url = await waiting(world, server.url)
         stranger = f"{server.url}/console/op_{'0' * 32}"
+        assert page(f"{server.url}/console/").text == page(f"{server.url}/console").text
         real, none = page(url), page(stranger)
         assert (real.status, none.status) == (200, 200)
         assert real.text.replace(operation, "") == none.text.replace(f"op_{'0' * 32}", "")

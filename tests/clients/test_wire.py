@@ -8,7 +8,7 @@ from lifecycle_steps import PERSON
 from raw_stdio import raw_server
 from support import LEGACY, MODERN
 
-PARSE, INVALID_REQUEST, INVALID_PARAMS = -32700, -32600, -32602
+PARSE, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS = -32700, -32600, -32601, -32602
 
 
 def call(arguments, id="7"):
@@ -50,6 +50,10 @@ MALFORMED = {
     "a request as notification": (b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"deprovision_user","arguments":' + DELETE.encode() + b"}}", INVALID_REQUEST),
     "params an array": (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":[]}', INVALID_PARAMS),
     "name a number": (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":5}}', INVALID_PARAMS),
+    "a state that is a number": (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"tenant_status","requestState":5}}', INVALID_PARAMS),
+    "answers that are a number": (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"tenant_status","inputResponses":5}}', INVALID_PARAMS),
+    "a completion of nothing": (b'{"jsonrpc":"2.0","id":7,"method":"completion/complete","params":{}}', INVALID_PARAMS),
+    "an unknown method": (b'{"jsonrpc":"2.0","id":7,"method":"x/jane.doe@example.com"}', NO_METHOD),
     "no name": (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{}}', INVALID_PARAMS),
 }  # fmt: skip
 
@@ -66,7 +70,7 @@ async def test_malformed_messages_get_their_code_and_end_nothing(world, name):
         else:
             answer = await server.answer_to(lambda m: "error" in m)
             assert answer["error"]["code"] == code, answer
-            assert len(answer["error"]["message"]) < 200
+            assert len(answer["error"]["message"]) < 200 and "jane" not in json.dumps(answer), answer
         assert await server.lives()
     assert world.sandbox.writes() == []
 
