@@ -96,9 +96,12 @@ async fn f29_a_stuck_activation_is_watched_on_and_closed_when_it_comes_through()
     let stuck_or_queued = [Fault::ActivationSticks { reads: None }, Fault::ActivationQueues { reads: None }];
     let each = stuck_or_queued.map(|fault| async move {
         let (bench, report) = stuck(fault).await;
+        let (lifecycle, id) = (bench.lifecycle.clone(), report.operation_id.to_string());
+        let follows =
+            tokio::spawn(async move { lifecycle.get_operation(&local(), &id, INTERACTIVE).await.unwrap() });
         bench.tenant.other_admin().activate();
+        assert_eq!(follows.await.unwrap().outcome, Outcome::Done, "whoever follows it hears of the end");
         let told = async || bench.lifecycle.report(&report.operation_id).await.unwrap();
-        until("done", async || told().await.outcome == Outcome::Done).await;
         assert_eq!(told().await.activation.state, ActivationState::Active);
         assert_eq!(bench.calls("POST /status/activate"), 1, "watched, not sent again");
     });
