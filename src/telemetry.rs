@@ -21,7 +21,12 @@ pub mod meter;
 pub mod spans;
 mod traces;
 
-use std::{io, panic::PanicHookInfo, str::FromStr, sync::OnceLock};
+use std::{
+    io::{self, IsTerminal},
+    panic::PanicHookInfo,
+    str::FromStr,
+    sync::OnceLock,
+};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -86,13 +91,29 @@ impl FromStr for Level {
 #[must_use = "logging stops when this is dropped"]
 pub struct Guard(#[allow(dead_code, reason = "held for its drop")] WorkerGuard);
 
+/// How an event is written; either way it is one line (guardrails T10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A JSON object, for files and collectors.
+    Json,
+    /// Plain text, for a person at a terminal.
+    Text,
+}
+
+impl Shape {
+    /// What suits standard error.
+    pub fn of_stderr() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
 /// Starts logging for the whole process and silences the messages of panics.
 ///
-/// `ansi` colours the lines. A second call in one process changes nothing.
-pub fn init(level: Level, ansi: bool) -> Guard {
+/// A second call in one process changes nothing.
+pub fn init(level: Level, shape: Shape) -> Guard {
     let (writer, guard) = never_waiting(io::stderr());
     let _ = DROPPED.set(writer.error_counter());
-    let _ = tracing_subscriber::registry().with(layer(level, ansi, writer)).try_init();
+    let _ = tracing_subscriber::registry().with(layer(level, shape, writer)).try_init();
     std::panic::set_hook(Box::new(log_panic));
     Guard(guard)
 }
@@ -106,26 +127,32 @@ fn never_waiting(writer: impl io::Write + Send + 'static) -> (NonBlocking, Worke
     NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).finish(writer)
 }
 
-fn layer<S, W>(level: Level, ansi: bool, writer: W) -> impl Layer<S>
+fn layer<S, W>(level: Level, shape: Shape, writer: W) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
     W: io::Write + Clone + Send + Sync + 'static,
 {
     let writer = move || OneLine(writer.clone());
-    tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(writer).with_filter(level.filter())
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match shape {
+        Shape::Text => lines.with_ansi(false).boxed(),
+        Shape::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    lines.with_filter(level.filter())
 }
 
-/// Keeps each event on one line, so that no text within it can pose as another.
+/// Keeps each event on one line and without anything that steers a terminal or reorders text.
+///
+/// Whatever it finds becomes an escape of JSON, so that an object stays one.
 struct OneLine<W>(W);
 
 impl<W: io::Write> io::Write for OneLine<W> {
     /// Takes one whole event, as the formatter hands it over.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let line = event.strip_suffix(b"\n").unwrap_or(event);
-        if line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-            let joined: Vec<u8> =
-                line.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-            self.0.write_all(&[&joined, &b"\n"[..]].concat())?;
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        if line.contains(steers) {
+            self.0.write_all(escaped(line).as_bytes())?;
         } else {
             self.0.write_all(event)?;
         }
@@ -135,6 +162,25 @@ impl<W: io::Write> io::Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Control characters, line ends of Unicode, and those that turn the direction of text or are unseen.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn escaped(line: &str) -> String {
+    let mut safe = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if steers(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    safe
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -169,8 +215,12 @@ mod tests {
     }
 
     fn logged(level: Level, log: impl FnOnce()) -> String {
+        written(Shape::Json, level, log)
+    }
+
+    fn written(shape: Shape, level: Level, log: impl FnOnce()) -> String {
         let kept = Kept::default();
-        let subscriber = tracing_subscriber::registry().with(layer(level, false, kept.clone()));
+        let subscriber = tracing_subscriber::registry().with(layer(level, shape, kept.clone()));
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
@@ -203,11 +253,36 @@ mod tests {
     #[test]
     fn line_ends_within_an_event_do_not_begin_new_lines() {
         let forged = "1\r\n2026-01-01T00:00:00Z ERROR forged";
-        let text = logged(
-            Level::Info,
-            || tracing::info!(target: "zia_mcp", id = %forged, name = forged, "{forged}"),
+        for shape in [Shape::Json, Shape::Text] {
+            let log = || tracing::info!(target: "zia_mcp", id = %forged, name = forged, "{forged}");
+            let text = written(shape, Level::Info, log);
+            assert_eq!((text.lines().count(), text.matches('\r').count()), (1, 0), "{text}");
+        }
+    }
+
+    const HOSTILE: &str = "\x1b]52;c;aGk=\x07\x1b[2J\r\u{9b}2J\u{202e}\u{e0041}\" , \"level\":\"ERROR";
+
+    #[test]
+    fn t10_no_text_within_an_event_steers_a_terminal() {
+        for shape in [Shape::Json, Shape::Text] {
+            let log = || tracing::info!(target: "zia_mcp", name = HOSTILE, id = %HOSTILE, "{HOSTILE}");
+            let text = written(shape, Level::Info, log);
+            assert!(text.trim_end_matches('\n').chars().all(|c| !steers(c)), "{text:?}");
+            assert_eq!(text.matches("]52;c;aGk=").count(), 3, "{text}");
+        }
+    }
+
+    #[test]
+    fn t10_an_event_is_a_json_object() {
+        let text = logged(Level::Info, || {
+            tracing::info!(target: "zia_mcp", status = 409, name = HOSTILE, "{HOSTILE}");
+        });
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&event["level"], &event["target"], &event["status"], &event["name"], &event["message"]),
+            (&"INFO".into(), &"zia_mcp".into(), &409.into(), &HOSTILE.into(), &HOSTILE.into())
         );
-        assert_eq!((text.lines().count(), text.matches('\r').count()), (1, 0), "{text}");
+        assert!(event["timestamp"].is_string());
     }
 
     #[test]
@@ -241,7 +316,7 @@ mod tests {
         let (release, stuck) = std::sync::mpsc::channel();
         let (writer, _guard) = never_waiting(Stuck(stuck));
         let dropped = writer.error_counter();
-        let subscriber = tracing_subscriber::registry().with(layer(Level::Info, false, writer));
+        let subscriber = tracing_subscriber::registry().with(layer(Level::Info, Shape::Json, writer));
         tracing::subscriber::with_default(subscriber, || {
             (0..WAITING_LINES + 100).for_each(|n| tracing::info!(target: "zia_mcp", n, "line"));
         });

@@ -210,7 +210,7 @@ pub(super) fn telemetry(general: &General, config: Option<&Config>) -> Result<te
         }
         (None, None) => telemetry::Level::default(),
     };
-    Ok(telemetry::init(level, std::io::IsTerminal::is_terminal(&std::io::stderr())))
+    Ok(telemetry::init(level, telemetry::Shape::of_stderr()))
 }
 
 /// The records of the store, for reading at the terminal; no tenant is needed.

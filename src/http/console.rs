@@ -16,22 +16,22 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
-            RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, LOCATION,
+            REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-use super::HttpError;
+use super::{HttpError, origin};
 use crate::{
     lifecycle::{Failure, Lifecycle, Policy, Records},
     model::OperationId,
@@ -56,14 +56,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RECENT: u32 = 25;
 
 /// What the pages may do: nothing but show themselves and send their forms here.
-const HEADERS: [(HeaderName, &str); 5] = [
+const HEADERS: [(HeaderName, &str); 4] = [
     (
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
     (CACHE_CONTROL, "no-store"),
-    // Without it a browser would send the forms with `Origin: null`; other sites see nothing of it.
-    (REFERRER_POLICY, "same-origin"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
 ];
@@ -131,7 +129,7 @@ struct Wanted {
 pub(super) fn router(console: Console, site: Site) -> Result<Router, HttpError> {
     let back = format!("{}/console/signed-in", site.url);
     let desk = console.provider.clone().map(|provider| Desk::new(provider, back)).transpose()?;
-    let (jar, attempts) = (Jar::new(site.secure), Attempts::default());
+    let (jar, attempts, secure) = (Jar::new(site.secure), Attempts::default(), site.secure);
     let room = Room { console, site, jar, attempts, desk: desk.map(Arc::new) };
     let pages = Router::new()
         .route(PATH, get(front))
@@ -144,16 +142,27 @@ pub(super) fn router(console: Console, site: Site) -> Result<Router, HttpError> 
         .route(password::PATH, get(password::sign_in).post(password::show))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(RequestBodyTimeoutLayer::new(PATIENCE))
-        .layer(middleware::map_response(protected))
+        .layer(middleware::from_fn_with_state(secure, protected))
         .with_state(Arc::new(room));
     Ok(pages)
 }
 
-async fn protected(mut response: Response) -> Response {
-    for (name, value) in HEADERS {
+async fn protected(State(secure): State<bool>, request: Request, next: Next) -> Response {
+    let policy = (REFERRER_POLICY, referrer_policy(secure, request.headers()));
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS.into_iter().chain([policy]) {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// None at all, where a browser then says by `Sec-Fetch-Site` whose page sends a form.
+///
+/// It does so over TLS and on loopback. Elsewhere it would send the forms with `Origin: null` and no
+/// more, and other sites see nothing of `same-origin` either.
+fn referrer_policy(secure: bool, headers: &HeaderMap) -> &'static str {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if secure || host.is_some_and(origin::is_loopback) { "no-referrer" } else { "same-origin" }
 }
 
 async fn style() -> impl IntoResponse {

@@ -35,6 +35,7 @@ use super::{
     access::Access,
     body::{self, Call, MAX_BODY},
     challenge::Challenges,
+    console,
     origin::{self, Allowed},
     turns::{Busy, Turn, Turns},
 };
@@ -53,6 +54,9 @@ const MAX_SESSIONS_OF_ONE: usize = MAX_SESSIONS / 2;
 /// How long an idle session lives. rmcp's 5 min would end those of people who think, and few clients
 /// begin a new one by themselves.
 const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// Says whose page a browser's request comes from (W3C Fetch Metadata).
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Names the session of a client before 2026-07-28.
 const SESSION: &str = "mcp-session-id";
@@ -188,12 +192,27 @@ async fn own_name(State(allowed): State<Arc<Allowed>>, request: Request, next: N
         Some(_) => {}
     }
     let mut origins = request.headers().get_all(ORIGIN).iter();
-    if !origins.all(|origin| origin.to_str().is_ok_and(|origin| allowed.origin(origin))) {
+    let own = |origin: &HeaderValue| {
+        origin.to_str().is_ok_and(|origin| allowed.origin(origin)) || is_own_form(origin, &request)
+    };
+    if !origins.all(own) {
         tracing::debug!(http.refused = "origin", "refused a request");
         meter::http_refused("origin");
         return refuse(StatusCode::FORBIDDEN, "this Origin is not allowed here; see [http] allowed_origins");
     }
     next.run(request).await
+}
+
+/// Whether a browser says that a page of the console sends its form.
+///
+/// Those pages forbid every referrer, and so their forms come with `Origin: null`. `Sec-Fetch-Site`
+/// cannot be written by a page, and tells another site, port or frame apart.
+fn is_own_form(origin: &HeaderValue, request: &Request) -> bool {
+    let mut sites = request.headers().get_all(SEC_FETCH_SITE).iter();
+    origin == "null"
+        && request.uri().path().starts_with(console::PATH)
+        && sites.next().is_some_and(|site| site == "same-origin")
+        && sites.next().is_none()
 }
 
 /// The value of the one `Host` header; none when it is missing, empty, or there twice.

@@ -123,6 +123,14 @@ pub(super) fn is_ip(value: &str) -> bool {
     authority(value).is_some_and(|(name, _)| name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok())
 }
 
+/// Whether a `Host` value is a name of this machine's loopback, which browsers trust without TLS.
+pub(super) fn is_loopback(value: &str) -> bool {
+    authority(value).is_some_and(|(name, _)| {
+        name == "localhost"
+            || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
 fn own_names(ip: IpAddr) -> Vec<String> {
     if ip.is_loopback() || ip.is_unspecified() {
         return ["localhost", "127.0.0.1", "[::1]"].map(String::from).to_vec();
@@ -305,6 +313,16 @@ mod tests {
             assert!(refused(&|o| o.allowed_origins = vec![bad.into()]), "{bad}");
         }
         assert!(refused(&|o| o.public_url = Some("mcp.example".into())));
+    }
+
+    #[test]
+    fn loopback_is_told_from_what_looks_like_it() {
+        for good in ["localhost", "LOCALHOST:3000", "127.0.0.1:3000", "127.8.8.8", "[::1]:3000"] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in ["localhost.evil", "127.0.0.1.evil:80", "10.0.0.1:3000", "[fd00::1]", "", "127.1"] {
+            assert!(!is_loopback(bad), "{bad}");
+        }
     }
 
     #[test]

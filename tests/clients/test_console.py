@@ -82,7 +82,7 @@ async def test_t21_before_the_code_nothing_is_shown_and_a_get_changes_nothing(wo
             assert PERSON not in each.text and "Delete" not in each.text
         assert page(url, decision="approve", count="1").status == 403
         assert page(url, pass_="AAAA", decision="approve").status == 403
-        for name, value in (("content-security-policy", "frame-ancestors 'none'"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")):
+        for name, value in (("content-security-policy", "frame-ancestors 'none'"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")):
             assert value in real.headers[name], name
         assert "default-src 'none'" in real.headers["content-security-policy"] and "set-cookie" not in real.headers
         assert await outcome(world, server.url, operation) == "awaiting_approval"
@@ -94,12 +94,32 @@ async def test_t21_a_page_of_another_site_decides_nothing(world):
     with world.http() as server:
         operation, url = await waiting(world, server.url)
         pass_ = page(url, approver="Olga", code=olga.code()).pass_
-        for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
+        sites = [{"Origin": "null", "Sec-Fetch-Site": site} for site in ("cross-site", "same-site", "none", "Same-Origin", "same-origin, same-origin", "")]
+        for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}, *sites):
             assert page(url, headers, pass_=pass_, decision="approve").status == 403, headers
         assert await outcome(world, server.url, operation) == "awaiting_approval"
+        assert page(url, {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}, pass_=pass_, decision="approve").status == 403
         assert page(url, {"Origin": server.url}, pass_=pass_, decision="reject").title == "Rejected"
         assert await outcome(world, server.url, operation) == "declined"
+        # How a browser sends a form of a page that forbids referrers.
+        operation, url = await waiting(world, server.url, user=OTHER)
+        own = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+        pass_ = page(url, own, approver="Olga", code=olga.code()).pass_
+        assert page(url, own, pass_=pass_, decision="reject").title == "Rejected"
+        assert await outcome(world, server.url, operation) == "declined"
     assert world.sandbox.writes() == []
+
+
+async def test_t21_without_tls_beyond_loopback_pages_keep_their_referrer_to_themselves(world):
+    """No browser says there whose page sends a form, so that it has to say the origin."""
+    world.configure('[http]\nallowed_hosts = ["console.example", "localhost.example"]\n')
+    with world.http() as server:
+        port = server.url.rpartition(":")[2]
+        for host, policy in (("console.example", "same-origin"), ("localhost.example:1", "same-origin"), (f"localhost:{port}", "no-referrer")):
+            assert page(f"{server.url}/console", {"Host": host}).headers["referrer-policy"] == policy, host
+    world.configure('[http]\npublic_url = "https://console.example"\n')
+    with world.http() as server:
+        assert page(f"{server.url}/console", {"Host": "console.example"}).headers["referrer-policy"] == "no-referrer"
 
 
 async def test_a_sign_in_counts_once_for_one_operation_and_ends_with_the_approver(world):

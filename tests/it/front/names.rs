@@ -94,6 +94,9 @@ async fn t16_a_foreign_origin_is_403_though_no_list_is_set() {
         assert_eq!(answer.status, 403, "{bad}");
         assert_eq!(answer.header("access-control-allow-origin"), None);
     }
+    // What lets the console's own forms pass lets nothing else pass.
+    let form = [("Origin", "null"), ("Sec-Fetch-Site", "same-origin")];
+    assert_eq!(server.post(&form, "{}").await.status, 403);
     let own = format!("http://localhost:{port}");
     let host = server.address.to_string();
     let two = [("Host", &host[..]), ("Origin", &own), ("Origin", "http://evil.example")];
