@@ -11,6 +11,7 @@ mod haystack;
 mod index;
 mod names;
 mod pages;
+mod rows;
 mod search;
 mod users;
 

@@ -83,7 +83,13 @@ impl Directory {
     pub async fn known_absent(&self, email: &Email) -> Option<Timestamp> {
         let since = self.complete_since().await?;
         let rows = self.rows_of(&UserRef::Email(email.clone())).await?;
-        rows.is_empty().then_some(since)
+        (rows.is_empty() && self.all_have_addresses().await).then_some(since)
+    }
+
+    /// Whether every user in the index has an address: one without any may have that which is missed.
+    async fn all_have_addresses(&self) -> bool {
+        let without = self.store.indexed_without_email(self.zia.tenant()).await.inspect_err(unread);
+        without.is_ok_and(|some| !some)
     }
 
     /// What is known of an address or id: users as last seen, or that there was none.
@@ -105,6 +111,9 @@ impl Directory {
         // Looked for once more after it is known as of when, so that absence is not older than it says.
         let as_of = self.complete_since().await?;
         let rows = self.rows_of(who).await?;
+        if rows.is_empty() && matches!(who, UserRef::Email(_)) && !self.all_have_addresses().await {
+            return None;
+        }
         Some(Remembered { users: rows.iter().filter_map(user_of).collect(), as_of })
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::MutexGuard;
 use super::{
     Directory, index, names,
     pages::{Next, Pages},
+    rows::{Rows, pick, sample_email},
 };
 use crate::{
     model::{Digest, Email, User, UserId, UserRef},
@@ -106,11 +107,6 @@ pub(super) struct FilterFacts {
     pub(super) honest_pages: AtomicUsize,
 }
 
-pub(super) struct Rows {
-    pub(super) rows: Vec<Raw<ZiaUser>>,
-    pub(super) complete: bool,
-}
-
 impl Directory {
     /// Looks one user up in ZIA itself.
     ///
@@ -168,6 +164,7 @@ impl Directory {
         // One plain page of a small tenant, and a look behind it, prove presence and absence alike.
         let first = self.scan(1, until).await?;
         let (complete, many, sample) = (first.complete, first.rows.len() > FEW, sample_email(&first.rows));
+        let proven = first.prove_addresses();
         let found = pick(first, email);
         if (many || !complete)
             && !self.shared.facts.ignores_emails.load(Ordering::Relaxed)
@@ -177,13 +174,13 @@ impl Directory {
         }
         match found {
             Some(found) => Ok(found),
-            None if complete => Ok(Lookup::Absent { proven: true }),
+            None if complete => Ok(Lookup::Absent { proven }),
             None if self.shared.facts.finds_emails.load(Ordering::Relaxed) => {
                 self.by_filter(email, until).await
             }
             None => {
                 let all = self.scan(MAX_PAGES, until).await?;
-                let proven = all.complete;
+                let proven = all.prove_addresses();
                 Ok(pick(all, email).unwrap_or(Lookup::Absent { proven }))
             }
         }
@@ -192,7 +189,7 @@ impl Directory {
     /// Asks the name filter, which is known to find addresses.
     async fn by_filter(&self, email: &Email, until: Deadline) -> Result<Lookup, Error> {
         let hits = self.filtered(named(email.as_str()), until).await?;
-        let proven = hits.complete;
+        let proven = hits.prove_addresses();
         Ok(pick(hits, email).unwrap_or(Lookup::Absent { proven }))
     }
 
@@ -325,26 +322,6 @@ impl From<Raw<ZiaUser>> for ById {
 /// A query of the name filter.
 fn named(name: &str) -> UserQuery {
     UserQuery { name: Some(name.to_owned()), ..UserQuery::default() }
-}
-
-/// The rows with exactly this address, whatever the case.
-fn pick(rows: Rows, email: &Email) -> Option<Lookup> {
-    let is = |r: &Raw<ZiaUser>| r.value.email.as_deref().is_some_and(|e| email.is(e));
-    let mut exact: Vec<_> = rows.rows.into_iter().filter(is).collect();
-    match exact.len() {
-        0 => None,
-        1 => exact.pop().map(|row| Lookup::Found(Box::new(Seen::from(row)))),
-        _ => Some(Lookup::Several(exact.iter().map(|r| to_user(&r.value)).collect())),
-    }
-}
-
-/// An address that the display name does not hold, to try the name filter with.
-fn sample_email(rows: &[Raw<ZiaUser>]) -> Option<String> {
-    rows.iter().find_map(|r| {
-        let (name, email) = (r.value.name.as_deref()?, r.value.email.as_deref()?);
-        let plain = email.contains('@') && !name.to_lowercase().contains(&email.to_lowercase());
-        plain.then(|| email.to_owned())
-    })
 }
 
 /// Whether text has the shape of ZIA's encoded names: 43 base64 characters and `=` (zia-facts §3.2).

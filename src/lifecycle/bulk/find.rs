@@ -204,11 +204,13 @@ fn pick_all(refs: &[UserRef], everyone: Vec<(Seen, Digest)>) -> Vec<Found> {
         by_email.entry(seen.user.email.to_lowercase()).or_default().push(seen.user.id);
         by_id.insert(seen.user.id, (seen, digest));
     }
+    // One without an address may have the one that is missed.
+    let proven = !by_email.contains_key("");
     let mut pick = |one: &UserRef| {
         let id = match one {
             UserRef::Id(id) => *id,
             UserRef::Email(email) => match by_email.get(&email.folded()).map(Vec::as_slice) {
-                None => return Found::Gone { proven: true },
+                None => return Found::Gone { proven },
                 Some([id]) => *id,
                 Some(ids) => {
                     let users: Vec<_> =

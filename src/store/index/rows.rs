@@ -102,6 +102,17 @@ impl Store {
         .await
     }
 
+    /// Whether there is a user without an address.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn indexed_without_email(&self, tenant: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT u.id FROM index_users u JOIN index_tenants t ON t.number = u.tenant \
+                           WHERE t.tenant = $1 AND u.email = $2 LIMIT 1";
+        let query = sqlx::query_scalar::<_, i64>(SQL).bind(tenant).bind(self.index_email(""));
+        bounded(async { Ok(query.fetch_optional(self.0.engine.reader()).await?.is_some()) }).await
+    }
+
     /// Those of some users that are known, in no order; at most 200 are looked for.
     ///
     /// # Errors

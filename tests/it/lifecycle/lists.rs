@@ -48,6 +48,38 @@ async fn a_name_filter_that_finds_addresses_proves_absence_with_one_call_once_th
     assert_eq!(lists(&bench).len(), 1, "{:?}", lists(&bench));
 }
 
+/// One page on which a user is shown without an address, or with none that can be read.
+fn unaddressed(bench: &Bench, email: &str) {
+    let body = format!(
+        r#"[{{"id":7,"name":"Jane","email":"jane@example.com","groups":[]}},{{"id":8,"name":"Nora"{email},"groups":[]}}]"#
+    );
+    let page =
+        Fault::AnswerWith { status: 200, content_type: "application/json".into(), body, applied: false };
+    bench.tenant.faults().switch_on(page.on(Endpoint::ListUsers).times(1));
+}
+
+#[tokio::test]
+async fn f37_a_row_without_an_address_may_be_whoever_is_missed() {
+    for email in ["", r#","email":null"#, r#","email":"""#, r#","email":["nora@example.com"]"#] {
+        let bench = Bench::new().await;
+        // The last one: what the index holds is asked, and does not prove it either.
+        for fresh in [true, true, false] {
+            unaddressed(&bench, email);
+            let find = FindUser { fresh, ..query("nora@example.com") };
+            let nobody = bench.lifecycle.find_user(find).await.unwrap();
+            assert_eq!((nobody.matched, nobody.complete), (Match::None, false), "{email}");
+        }
+        unaddressed(&bench, email);
+        let jane = found(&bench, "jane@example.com").await;
+        assert_eq!((ids(&jane), jane.complete), (vec![7], true), "{email} {jane:?}");
+        unaddressed(&bench, email);
+        let failure = bench.lifecycle.deprovision(local(), leaver("nora@example.com")).await.unwrap_err();
+        assert_eq!(failure.code, Code::NotFound);
+        assert!(failure.message.contains("do not prove absence"), "{failure:?}");
+        assert_eq!(bench.writes(), 0);
+    }
+}
+
 #[tokio::test]
 async fn a_page_size_that_is_ignored_or_capped_hides_nobody() {
     for fault in [
