@@ -64,6 +64,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 pub use approval::{Answer, Question};
@@ -181,6 +182,8 @@ struct Shared {
     cursor_key: Zeroizing<[u8; 32]>,
     /// Where the console is, once something serves it or can.
     console: OnceLock<Console>,
+    /// The process ends soon: nobody waits for an operation any more.
+    leaving: CancellationToken,
 }
 
 /// Gives the address of the console; asked only when somebody has to go there.
@@ -207,6 +210,7 @@ impl Lifecycle {
             taken_up: tokio::sync::Semaphore::new(TAKEN_UP),
             cursor_key: store.derived_key("cursor"),
             console: OnceLock::new(),
+            leaving: CancellationToken::new(),
         };
         let directory = Directory::new(zia.clone(), store.clone(), settings.index, clock.clone());
         Self { zia, directory, store, clock, settings: Arc::new(settings), shared: Arc::new(shared) }

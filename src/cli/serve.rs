@@ -28,6 +28,12 @@ const STDIO_GRACE: Duration = Duration::from_secs(10);
 /// The same over HTTP, counted from the signal.
 const HTTP_GRACE: Duration = Duration::from_secs(4);
 
+/// How long a call may still wait for its operation then, over HTTP: what it says has to leave in time.
+const HTTP_WAITING: Duration = Duration::from_secs(3);
+
+/// The same over stdio.
+const STDIO_WAITING: Duration = Duration::from_secs(8);
+
 /// What a person sees who starts the server at a terminal.
 const BY_HAND: &str =
     "ready: a client starts this by itself and speaks MCP over stdin and stdout; Ctrl-C ends it";
@@ -60,12 +66,15 @@ impl Serve {
         wired.keep_index();
         let shutdown = CancellationToken::new();
         let asked = Arc::new(OnceLock::new());
+        let waiting = if self.http.is_some() { HTTP_WAITING } else { STDIO_WAITING };
         tokio::spawn({
-            let (stop, asked) = (shutdown.clone(), asked.clone());
+            let (stop, asked, lifecycle) = (shutdown.clone(), asked.clone(), wired.lifecycle.clone());
             async move {
                 shutdown_signal().await;
                 let _ = asked.set(Instant::now());
                 stop.cancel();
+                tokio::time::sleep(waiting).await;
+                lifecycle.stop_waiting();
             }
         });
         let (served, grace) = match &self.http {

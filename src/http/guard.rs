@@ -195,7 +195,7 @@ async fn own_name(State(allowed): State<Arc<Allowed>>, request: Request, next: N
     let own = |origin: &HeaderValue| {
         origin.to_str().is_ok_and(|origin| allowed.origin(origin)) || is_own_form(origin, &request)
     };
-    if !origins.all(own) {
+    if !origins.all(own) || is_foreign_form(&request) {
         tracing::debug!(http.refused = "origin", "refused a request");
         meter::http_refused("origin");
         return refuse(StatusCode::FORBIDDEN, "this Origin is not allowed here; see [http] allowed_origins");
@@ -213,6 +213,14 @@ fn is_own_form(origin: &HeaderValue, request: &Request) -> bool {
         && request.uri().path().starts_with(console::PATH)
         && sites.next().is_some_and(|site| site == "same-origin")
         && sites.next().is_none()
+}
+
+/// Whether a browser says that a page of another site sends one of the console's forms.
+fn is_foreign_form(request: &Request) -> bool {
+    let ours = |site: &HeaderValue| site == "same-origin" || site == "none";
+    *request.method() == Method::POST
+        && request.uri().path().starts_with(console::PATH)
+        && !request.headers().get_all(SEC_FETCH_SITE).iter().all(ours)
 }
 
 /// The value of the one `Host` header; none when it is missing, empty, or there twice.

@@ -136,7 +136,7 @@ impl Lifecycle {
                 }
                 _ => false,
             };
-            if !(moving || waits) || Instant::now() >= until {
+            if !(moving || waits) || Instant::now() >= until || self.shared.leaving.is_cancelled() {
                 return self.report_on(&operation, running).await;
             }
             let look = tokio::time::sleep(LOOK_AGAIN);
@@ -144,8 +144,19 @@ impl Lifecycle {
                 _ = changes.recv() => {}
                 () = look => {}
                 () = tokio::time::sleep_until(until) => {}
+                () = self.shared.leaving.cancelled() => {}
             }
         }
+    }
+
+    /// Has whoever waits for an operation answered as it is now: the process ends soon.
+    pub fn stop_waiting(&self) {
+        self.shared.leaving.cancel();
+    }
+
+    /// Returns once nobody is to wait any more.
+    pub async fn leaving(&self) {
+        self.shared.leaving.cancelled().await;
     }
 
     /// Runs a use case to its end even if the caller stops waiting; a panic in it is an error of

@@ -22,6 +22,10 @@ const APPROVALS: [&str; 8] = [
 /// Names by which a caller would make an administrator (guardrails B21).
 const PRIVILEGES: [&str; 4] = ["type", "adminUser", "admin_user", "role"];
 
+/// Names by which a caller would delete whoever matches (guardrails B6).
+const FILTERS: [&str; 9] =
+    ["query", "filter", "search", "where", "name", "email", "department", "group", "groups"];
+
 /// A name, an address or an id; ids may come as numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text(pub(super) String);
@@ -98,6 +102,10 @@ fn unknown_fields(first: &str, all: &[&str], schema: &JsonObject) -> Failure {
     }
     if all.contains(&"password") {
         let next = "leave it out: a password is never an argument";
+        return Failure::new(Code::InvalidArgument, message, next).at(&first);
+    }
+    if has(&FILTERS) && known.iter().any(|k| *k == "users") {
+        let next = "look them up with find_user first, then pass their addresses or ids as `users`";
         return Failure::new(Code::InvalidArgument, message, next).at(&first);
     }
     let known = known.into_iter().cloned().collect::<Vec<_>>().join(", ");

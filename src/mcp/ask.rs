@@ -68,6 +68,8 @@ async fn elicit(call: &Call<'_>, question: &Question) -> Result<Answer, Refusal>
             Err(_) => Answer::Cancelled,
         }),
         () = call.context.ct.cancelled() => Err(Refusal::cancelled()),
+        // Nobody will be there to hear the answer; the operation stays open.
+        () = call.lifecycle().leaving() => Ok(Answer::Silent),
     }
 }
 

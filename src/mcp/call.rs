@@ -24,6 +24,9 @@ use crate::{
 /// How often a waiting client hears that the call goes on.
 const PROGRESS: Duration = Duration::from_secs(2);
 
+/// How long a call may take to say how far its operation is, once the server ends.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// One call of a tool.
 pub(super) struct Call<'a> {
     pub(super) server: &'a Server,
@@ -80,9 +83,16 @@ impl<'a> Call<'a> {
             tokio::select! {
                 done = &mut work => return Ok(done?),
                 () = self.context.ct.cancelled() => return Err(Refusal::cancelled()),
+                () = self.left() => return Err(Refusal::leaving()),
                 _ = tick.tick() => self.tell_progress(operation).await,
             }
         }
+    }
+
+    /// Returns once the server ends and whoever waited for an operation has had time to answer.
+    async fn left(&self) {
+        self.lifecycle().leaving().await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     async fn tell_progress(&self, operation: Option<&OperationId>) {

@@ -25,7 +25,7 @@ impl Refusal {
 
     /// One text for every state that does not open: which check failed is nobody's business.
     pub(super) fn bad_state() -> Self {
-        Self::Protocol(ErrorData::invalid_params("requestState is not valid for this call", None))
+        Self::Protocol(bad_state())
     }
 
     /// What it is counted as: an error's code, or that it is none of the caller's.
@@ -34,6 +34,13 @@ impl Refusal {
             Self::Tool(failure) => failure.code.as_str(),
             Self::Protocol(_) => "protocol",
         }
+    }
+
+    pub(super) fn leaving() -> Self {
+        Self::Protocol(ErrorData::internal_error(
+            "the server is shutting down; call again, and what was begun is joined or told as done",
+            None,
+        ))
     }
 
     pub(super) fn cancelled() -> Self {
@@ -48,6 +55,11 @@ impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self::Tool(Box::new(failure))
     }
+}
+
+/// One text for every state that does not open.
+pub(super) fn bad_state() -> ErrorData {
+    ErrorData::invalid_params("requestState is not valid for this call", None)
 }
 
 /// A result as structured content, and the same JSON as text.

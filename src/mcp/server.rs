@@ -23,7 +23,7 @@ use super::{
     complete,
     frame::is_request,
     prompts::Prompts,
-    reply::{Refusal, internal, refused},
+    reply::{Refusal, bad_state, internal, refused},
     resources, scopes,
     subscriptions::{self, Changes, Subscriptions},
     tools,
@@ -254,9 +254,10 @@ impl ServerHandler for Server {
 
     async fn list_tools(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        only_page(page)?;
         let actor = self.actor(&context);
         let list = ListToolsResult::with_all_items(self.tools_of(&actor).cloned().collect());
         let modern = is_modern(&context);
@@ -269,9 +270,10 @@ impl ServerHandler for Server {
 
     async fn list_prompts(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
+        only_page(page)?;
         let list = ListPromptsResult::with_all_items(self.shared.prompts.list());
         let modern = is_modern(&context);
         Ok(if modern { list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private) } else { list })
@@ -295,17 +297,19 @@ impl ServerHandler for Server {
 
     async fn list_resources(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        only_page(page)?;
         Ok(resources::list(is_modern(&context)))
     }
 
     async fn list_resource_templates(
         &self,
-        _: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        only_page(page)?;
         Ok(resources::templates(is_modern(&context)))
     }
 
@@ -347,7 +351,10 @@ impl ServerHandler for Server {
         request: CustomRequest,
         _: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        Err(if is_request(&request.method) {
+        let state = request.params.as_ref().and_then(|params| params.get("requestState"));
+        Err(if is_request(&request.method) && state.is_some_and(|state| !state.is_string()) {
+            bad_state()
+        } else if is_request(&request.method) {
             ErrorData::invalid_params("the parameters do not fit this method", None)
         } else {
             ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "there is no such method", None)
@@ -369,5 +376,13 @@ impl ServerHandler for Server {
         }
         subscriptions::listen(context, &followed, changes, &self.shared.draining).await;
         Ok(())
+    }
+}
+
+/// Every list is one page, so that no cursor is one of ours.
+fn only_page(page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match page.and_then(|page| page.cursor) {
+        None => Ok(()),
+        Some(_) => Err(ErrorData::invalid_params("there is no such cursor; this list is one page", None)),
     }
 }

@@ -1,9 +1,10 @@
 //! The database engine: connections, transactions, limits.
 
 pub(super) mod postgres;
+mod queue;
 mod sqlite;
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{
     Connection as _,
@@ -20,6 +21,8 @@ use super::{
 use crate::model::Clock;
 pub use postgres::ServerInfo;
 use postgres::{Server, Use};
+pub(super) use queue::bounded;
+use queue::{PATIENCE, Queue};
 use sqlite::{Access, File};
 
 /// Either engine, chosen when the store is opened: both speak the same SQL.
@@ -50,6 +53,7 @@ pub(super) struct Engine(Result<Database, StoreError>);
 struct Database {
     /// One connection: writers queue up fairly here instead of fighting for the database's lock.
     writer: Pool,
+    queue: Queue,
     reader: Pool,
     /// One connection, for what must outlive this process and not a power cut.
     light: Pool,
@@ -72,12 +76,14 @@ impl Engine {
         // Held until another one is open, or the log would go and come again.
         let first = sqlite::first(&path).await?;
         let options = |access| Ok::<_, StoreError>(quiet(sqlite::options(&path, access)?));
-        let writer = on_file(1, Access::Write).connect_with(options(Access::Write)?).await?;
+        // Its queue has limits of its own.
+        let writer =
+            on_file(1, Access::Write).acquire_timeout(PATIENCE).connect_with(options(Access::Write)?).await?;
         let light = on_file(1, Access::Count).connect_lazy_with(options(Access::Count)?);
         let reader = on_file(READERS, Access::Read).connect_lazy_with(options(Access::Read)?);
         first.close().await?;
         let (kind, dir) = (Kind::Sqlite(File::of(path)?, space), dir.path.clone());
-        Ok(Self(Ok(Database { writer, light, reader, kind, dir, trouble })))
+        Ok(Self(Ok(Database { writer, queue: Queue::default(), light, reader, kind, dir, trouble })))
     }
 
     /// Opens a database that is only read; it must be there.
@@ -103,7 +109,7 @@ impl Engine {
         let light = on_server(&server, 1, Use::Count).connect_lazy_with(options.clone());
         let reader = on_server(&server, READERS, Use::Read).connect_lazy_with(options);
         let (kind, dir) = (Kind::Postgres(server), dir.path.clone());
-        Ok(Self(Ok(Database { writer, light, reader, kind, dir, trouble })))
+        Ok(Self(Ok(Database { writer, queue: Queue::default(), light, reader, kind, dir, trouble })))
     }
 
     /// Connects to a server for reading alone.
@@ -121,7 +127,7 @@ impl Engine {
     fn of_one_pool(pool: Pool, kind: Kind, dir: &StateDir) -> Self {
         let (writer, light, dir, trouble) =
             (pool.clone(), pool.clone(), dir.path.clone(), Trouble::default());
-        Self(Ok(Database { writer, light, reader: pool, kind, dir, trouble }))
+        Self(Ok(Database { writer, queue: Queue::default(), light, reader: pool, kind, dir, trouble }))
     }
 
     /// No engine, for a reason.
@@ -174,7 +180,7 @@ impl Engine {
         let heard = database.trouble.at(Step::Begin)?;
         let tx = match &database.kind {
             // A transaction that starts by reading could not become a writing one later (SQLITE_BUSY).
-            Kind::Sqlite(..) => database.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Sqlite(..) => database.queue.wait(database.writer.begin_with("BEGIN IMMEDIATE")).await?,
             Kind::Postgres(server) => server.begin(&database.writer).await?,
         };
         heard.map(|()| tx)
@@ -198,6 +204,7 @@ impl Engine {
                 space.release();
             }
         })?;
+        database.queue.gets_on();
         heard
     }
 
@@ -335,12 +342,6 @@ impl Database {
             Kind::Postgres(_) => None,
         }
     }
-}
-
-/// Gives a call [`LIMIT`] to answer.
-pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = |_| Err(StoreError::unavailable("no answer within two seconds"));
-    tokio::time::timeout(LIMIT, work).await.unwrap_or_else(late)
 }
 
 fn pool(connections: u32) -> AnyPoolOptions {

@@ -98,6 +98,8 @@ async def test_t21_a_page_of_another_site_decides_nothing(world):
         for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}, *sites):
             assert page(url, headers, pass_=pass_, decision="approve").status == 403, headers
         assert await outcome(world, server.url, operation) == "awaiting_approval"
+        for site in ("cross-site", "same-site"):
+            assert page(url, {"Sec-Fetch-Site": site}, pass_=pass_, decision="approve").status == 403, site
         assert page(url, {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}, pass_=pass_, decision="approve").status == 403
         assert page(url, {"Origin": server.url}, pass_=pass_, decision="reject").title == "Rejected"
         assert await outcome(world, server.url, operation) == "declined"

@@ -75,6 +75,14 @@ async def test_t11_no_parameter_takes_a_place_a_secret_or_a_consent(world):
 
 
 @pytest.mark.parametrize("mode", (LEGACY, MODERN))
+async def test_a_cursor_that_no_list_gave_is_refused(world, mode):
+    async with raw_server(world, mode) as server:
+        for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
+            assert (await server.ask(method, {"cursor": "junk"}))["error"]["code"] == -32602, method
+            assert "result" in await server.ask(method), method
+
+
+@pytest.mark.parametrize("mode", (LEGACY, MODERN))
 async def test_the_list_of_tools_fits_sixteen_kilobytes(world, mode):
     async with raw_server(world, mode) as server:
         answer = await server.ask("tools/list")

@@ -1,11 +1,14 @@
 """Long calls: progress, cancellation, and what goes on without the caller."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from lifecycle_steps import NEW, PERSON, assert_created_then_active
+from mcp import MCPError
 from people import accepts
 from support import CREATE, DELETE, GENERATIONS, soon
+from test_metrics import scrape
 
 SLOW = 5_000  # milliseconds that the tenant holds a write back
 
@@ -53,6 +56,39 @@ async def test_f43_a_cancelled_call_stops_waiting_and_the_write_still_completes(
         ended = await session.call("get_operation", operation_id=moving["operation_id"], wait_seconds=30)
         assert ended.outcome == "done", ended
     assert_created_then_active(world.sandbox)
+
+
+@pytest.mark.parametrize("mode", GENERATIONS)
+async def test_f44_calls_that_wait_are_answered_before_their_server_ends(world, mode):
+    world.sandbox.fault("hang", endpoint=CREATE, applied=True)
+    with world.http() as server:
+        async with AsyncExitStack() as sessions:
+
+            async def begin(tool, **arguments):
+                session = await sessions.enter_async_context(world.http_session(server.url, mode))
+                await session.client.list_tools()  # against which the client checks the answer
+                return asyncio.create_task(session.call(tool, **arguments))
+
+            waiting = await (await begin("deprovision_user", user=PERSON))
+            making = await begin("provision_user", **NEW)
+            await soon(lambda: world.sandbox.calls(CREATE), 20)
+            world.sandbox.fault("hang", endpoint="GET /users")
+            looking = await begin("find_user", query=PERSON, fresh=True)
+            following = await begin("get_operation", operation_id=waiting["operation_id"], wait_seconds=45)
+            await soon(lambda: scrape(server.url).of("tool_calls_in_flight") == 3, 20)
+            ended = asyncio.create_task(asyncio.to_thread(server.stop))
+            made = await making
+            assert made.outcome == "in_progress" and made["operation_id"].startswith("op_"), made
+            assert (await following).outcome == "awaiting_approval"
+            with pytest.raises(MCPError, match="shutting down"):
+                await looking
+            assert await ended == 0
+    world.sandbox.mend()
+    with world.http() as server:
+        async with world.http_session(server.url, mode) as session:
+            told = await session.call("get_operation", operation_id=made["operation_id"], wait_seconds=45)
+            assert told.outcome in ("done", "applied_not_active"), told
+    assert len(world.sandbox.calls(CREATE)) == 1
 
 
 async def test_the_same_call_again_joins_the_write_that_is_under_way(world):

@@ -162,6 +162,14 @@ async def test_t3_an_answer_of_the_wrong_shape_is_asked_again_and_never_taken(wo
         assert done["result"]["structuredContent"]["outcome"] == "done", done
 
 
+@pytest.mark.parametrize("state", (5, True, {"operation": "op_1"}, ["x"]), ids=str)
+async def test_b12_a_state_of_another_type_is_answered_as_any_that_is_not_ours(world, state):
+    async with raw_server(world, MODERN) as server:
+        answers = [await server.call("deprovision_user", ARGUMENTS, state=bad, capabilities=FORMS) for bad in (state, "x" * 50)]
+        assert answers[0]["error"] == answers[1]["error"] and answers[0]["error"]["code"] == -32602, answers
+    assert world.sandbox.writes() == []
+
+
 async def test_t3_answers_without_a_state_decide_nothing(world):
     async with raw_server(world, MODERN) as server:
         good = {"confirm": {"action": "accept", "content": {"confirm": PERSON}}}

@@ -280,8 +280,8 @@ impl Desk {
         // By the provider's clock alone, and the errand's by ours alone: they need not agree.
         let login = claims.auth_time().map(|at| at.timestamp()).ok_or(NotIn::Stale)?;
         let age = SignedDuration::from_secs(claims.issue_time().timestamp().saturating_sub(login));
-        let allowed = SignedDuration::try_from(self.provider.max_age).unwrap_or_default() + ROUNDING;
-        if age > errand_age.saturating_add(allowed) {
+        let allowed = SignedDuration::try_from(self.provider.max_age).unwrap_or_default();
+        if !is_recent(age, errand_age.saturating_add(allowed)) {
             return Err(NotIn::Stale);
         }
         let acr = claims.auth_context_ref().map(|acr| acr.as_str());
@@ -328,5 +328,22 @@ impl Desk {
         })?;
         known.read = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
+    }
+}
+
+/// Whether a login is no older than allowed, nor yet to come.
+fn is_recent(age: SignedDuration, allowed: SignedDuration) -> bool {
+    (-ROUNDING..=allowed.saturating_add(ROUNDING)).contains(&age)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_neither_too_old_nor_yet_to_come() {
+        let recent = |age| is_recent(SignedDuration::from_secs(age), SignedDuration::from_secs(300));
+        assert!([-2, 0, 1, 300, 302].into_iter().all(recent));
+        assert!(![-4_000, -3, 303, i64::MAX, i64::MIN].into_iter().any(recent));
     }
 }
