@@ -1,13 +1,15 @@
 """Long calls: progress, cancellation, and what goes on without the caller."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 
+import httpx2
 import pytest
 from lifecycle_steps import NEW, PERSON, assert_created_then_active
 from mcp import MCPError
 from people import accepts
-from support import CREATE, DELETE, GENERATIONS, soon
+from support import CREATE, DELETE, GENERATIONS, HTTP_TOKEN, MODERN, soon
 from test_metrics import scrape
 
 SLOW = 5_000  # milliseconds that the tenant holds a write back
@@ -58,14 +60,42 @@ async def test_f43_a_cancelled_call_stops_waiting_and_the_write_still_completes(
     assert_created_then_active(world.sandbox)
 
 
-@pytest.mark.parametrize("mode", GENERATIONS)
-async def test_f44_calls_that_wait_are_answered_before_their_server_ends(world, mode):
+def spoken(server, method, session=None, **params):
+    """Sends one request of 2025-06-18, and reconnects to nothing; the answer and the session."""
+    headers = {"Authorization": f"Bearer {HTTP_TOKEN}", "Accept": "application/json, text/event-stream"}
+    if session:
+        headers |= {"Mcp-Session-Id": session, "MCP-Protocol-Version": "2025-06-18"}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = httpx2.post(f"{server.url}/mcp", json=message, headers=headers, timeout=90)
+    assert answer.status_code == 200, answer.text
+    events = [line.removeprefix("data:").strip() for line in answer.text.splitlines() if line.startswith("data:")]
+    text = answer.text if "json" in answer.headers["content-type"] else [data for data in events if data][-1]
+    return json.loads(text), answer.headers.get("mcp-session-id")
+
+
+async def test_f44_an_older_client_is_answered_before_its_server_ends_too(world):
+    world.sandbox.fault("hang", endpoint=CREATE, applied=True)
+    me = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "plain", "version": "1"}}
+    with world.http() as server:
+        _, session = spoken(server, "initialize", **me)
+        call = {"name": "provision_user", "arguments": NEW}
+        making = asyncio.create_task(asyncio.to_thread(spoken, server, "tools/call", session, **call))
+        await soon(lambda: world.sandbox.calls(CREATE), 20)
+        ended = asyncio.create_task(asyncio.to_thread(server.stop))
+        (answer, _) = await making
+        told = answer["result"]["structuredContent"]
+        assert told["outcome"] == "in_progress" and told["operation_id"].startswith("op_"), told
+        assert await ended == 0
+    assert len(world.sandbox.calls(CREATE)) == 1
+
+
+async def test_f44_calls_that_wait_are_answered_before_their_server_ends(world):
     world.sandbox.fault("hang", endpoint=CREATE, applied=True)
     with world.http() as server:
         async with AsyncExitStack() as sessions:
 
             async def begin(tool, **arguments):
-                session = await sessions.enter_async_context(world.http_session(server.url, mode))
+                session = await sessions.enter_async_context(world.http_session(server.url, MODERN))
                 await session.client.list_tools()  # against which the client checks the answer
                 return asyncio.create_task(session.call(tool, **arguments))
 
@@ -85,7 +115,7 @@ async def test_f44_calls_that_wait_are_answered_before_their_server_ends(world, 
             assert await ended == 0
     world.sandbox.mend()
     with world.http() as server:
-        async with world.http_session(server.url, mode) as session:
+        async with world.http_session(server.url, MODERN) as session:
             told = await session.call("get_operation", operation_id=made["operation_id"], wait_seconds=45)
             assert told.outcome in ("done", "applied_not_active"), told
     assert len(world.sandbox.calls(CREATE)) == 1
