@@ -29,7 +29,7 @@ pub(super) const SENT_AGAIN: &str =
 
 pub(super) const BY_ABSENCE: &str = "deleted: confirmed by the user's absence";
 
-pub(super) const CREATED_BY_READING: &str = "the user was found as asked for: the create took effect";
+pub(super) const CREATED_BY_READING: &str = "the user was found as asked for: the create took effect, unless somebody else made the very same user meanwhile";
 
 pub(super) const REPLACED_BY_READING: &str = "the user was read as asked for: the change took effect";
 
