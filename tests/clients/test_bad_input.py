@@ -221,6 +221,13 @@ async def test_a_loop_of_reads_runs_into_our_own_limit_not_into_zias(world):
     assert not [e for e in world.sandbox.journal() if e["status"] == 429]
 
 
+@pytest.mark.parametrize("word", ("query", "filter", "department"))
+async def test_b6_a_delete_by_filter_is_told_to_look_the_users_up_first(table, word):
+    async with table.http_session(table.url, LEGACY) as session:
+        refused = await session.call("deprovision_users", users=[PERSON], **{word: "Engineering"})
+        assert refused.error["code"] == "INVALID_ARGUMENT" and "find_user" in refused.error["next"], refused
+
+
 @pytest.mark.parametrize("name", ("Delete_Users", "deprovision_users", "Update_User", "", "tools/call", "find_user ", "x" * 10_000))
 async def test_an_unknown_tool_is_a_protocol_error(table, name):
     async with table.http_session(table.url, LEGACY) as session:
