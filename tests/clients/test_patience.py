@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 from lifecycle_steps import NEW, PERSON, assert_created_then_active
-from mcp import MCPError
+from mcp.shared.exceptions import MCPError
 from people import accepts
 from support import CREATE, DELETE, GENERATIONS, HTTP_TOKEN, MODERN, soon
 from test_metrics import scrape
