@@ -41,6 +41,7 @@ mod report;
 mod restore;
 mod retention;
 mod seal;
+mod share;
 mod sight;
 #[cfg(test)]
 mod simulation;
@@ -182,6 +183,8 @@ struct Shared {
     cursor_key: Zeroizing<[u8; 32]>,
     /// Where the console is, once something serves it or can.
     console: OnceLock<Console>,
+    /// What each caller took of the look-ups that all share.
+    shares: share::Shares,
     /// The process ends soon: nobody waits for an operation any more.
     leaving: CancellationToken,
 }
@@ -210,6 +213,7 @@ impl Lifecycle {
             taken_up: tokio::sync::Semaphore::new(TAKEN_UP),
             cursor_key: store.derived_key("cursor"),
             console: OnceLock::new(),
+            shares: share::Shares::default(),
             leaving: CancellationToken::new(),
         };
         let directory = Directory::new(zia.clone(), store.clone(), settings.index, clock.clone());

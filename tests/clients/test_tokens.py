@@ -7,7 +7,7 @@ import re
 import pytest
 from lifecycle_steps import PERSON
 from provider import Provider
-from support import eventually
+from support import MODERN, eventually
 from terminal import Approver
 from test_provider import RESOURCE, call, result
 
@@ -92,6 +92,31 @@ def test_t38_no_name_of_ours_in_the_environment_weakens_anything(world, name):
     world.settings[name] = "1"
     ran = world.run("serve", "--http", "127.0.0.1:0", within=20)
     assert ran.returncode == 78 and name in ran.stderr, ran.stderr
+
+
+async def test_b27_one_caller_who_loops_leaves_look_ups_to_the_others(world):
+    world.configure(entry("loop", "zia.users.read"))
+    with world.http() as server:
+        async with (
+            world.http_session(server.url, MODERN, token="token-of-loop") as loop,
+            world.http_session(server.url, MODERN) as calm,
+        ):
+            for _ in range(10):
+                told = await loop.call("find_user", query=PERSON, fresh=True)
+                if told.is_error:
+                    break
+            assert told.error["code"] == "RATE_LIMITED" and "other callers" in told.error["message"], told
+            assert told.error["retry_at"] and told.error["retryable"]
+            assert (await loop.call("find_user", query=PERSON))["source"] == "index"
+            found = await calm.call("find_user", query=PERSON, fresh=True)
+            assert (found["match"], found["source"]) == ("exact", "live"), found
+
+
+async def test_b27_the_only_caller_may_use_up_all(world):
+    with world.http() as server:
+        async with world.http_session(server.url, MODERN) as session:
+            told = [await session.call("find_user", query=PERSON, fresh=True) for _ in range(8)]
+            assert not [answer for answer in told if answer.is_error], told
 
 
 def awaiting(world, approver):

@@ -59,5 +59,5 @@ pub(super) async fn call(
         cursor: args.cursor,
         fresh: args.fresh.unwrap_or(false),
     };
-    structured(&call.patiently(call.lifecycle().find_user(find)).await?)
+    structured(&call.patiently(call.lifecycle().find_user_for(&call.actor, find)).await?)
 }
