@@ -49,6 +49,12 @@ async def soon(look, within=15.0):
     return await asyncio.to_thread(eventually, look, within)
 
 
+def spoilt(text):
+    """The same with one character in the middle another one, whichever it was."""
+    middle = len(text) // 2
+    return text[:middle] + ("B" if text[middle] == "A" else "A") + text[middle + 1 :]
+
+
 def environment(home, **settings):
     """What a child process gets: nothing of ours but these settings."""
     plain = {name: os.environ[name] for name in ("PATH", "LANG", "LLVM_PROFILE_FILE") if name in os.environ}
