@@ -63,6 +63,10 @@ fn late() -> StoreError {
     StoreError::unavailable("no answer within two seconds")
 }
 
+fn crowded() -> StoreError {
+    StoreError::unavailable("too many writers were ahead for too long")
+}
+
 /// Those who wait for the one connection that writes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -92,9 +96,8 @@ impl Queue {
             let before = self.done.load(Ordering::Relaxed);
             match timeout(LIMIT, &mut begin).await {
                 Ok(begun) => break begun.map_err(StoreError::from),
-                Err(_) if self.done.load(Ordering::Relaxed) == before || Instant::now() >= until => {
-                    break Err(late());
-                }
+                Err(_) if self.done.load(Ordering::Relaxed) == before => break Err(late()),
+                Err(_) if Instant::now() >= until => break Err(crowded()),
                 Err(_) => {}
             }
         };
@@ -144,7 +147,7 @@ mod tests {
             assert_eq!(waits(&queue, 9 * SECOND, 3 * SECOND).await, Err(late()), "its turn is over");
             assert_eq!(began.elapsed(), 9 * SECOND + LIMIT);
             let began = Instant::now();
-            assert_eq!(waits(&queue, 60 * SECOND, SECOND).await, Err(late()), "for ever is too long");
+            assert_eq!(waits(&queue, 60 * SECOND, SECOND).await, Err(crowded()), "for ever is too long");
             assert!(began.elapsed() <= PATIENCE + LIMIT);
         };
         tokio::select! {
